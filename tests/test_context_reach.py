@@ -12,7 +12,8 @@ from tiny_text import write_bert
 from dim import Linker
 from dim.__main__ import main
 from dim.core.folder_files import read_json, read_yaml
-from dim.data.dataset import write_dataset
+from dim.data.dataset import Dataset, write_dataset
+from dim.evaluation.result_files import BEST, read_results
 from dim.linker import Question
 from dim.search.scores import scores_by_slice
 from dim.training.saved_run import open_run
@@ -125,3 +126,14 @@ def test_a_run_of_one_text_a_side_answers_as_its_rows_and_other_texts_are_refuse
 def test_of_contexts_that_are_read_whole_a_run_is_what_it_was(place: Path) -> None:
     folder = fit(place, "mentions_alone", "--data.context_template", "{mention}")
     assert "context_reach" not in open_run(folder, "cpu").data.fingerprints
+
+
+def test_weights_of_cut_contexts_answer_mentions_whose_contexts_are_read_whole(run: Path, place: Path) -> None:
+    far = Dataset(place / "world")
+    short = far.mentions.assign(context=far.mentions["mention"], start=0, end=None)
+    texts = {"brief": far.text_table("brief")}
+    write_dataset(place / "near", name="near", entities=far.entities, texts=texts, mentions=short)
+    other = ["--data.root", str(place / "near"), "--run", str(place / "on_near"), "--ckpt_path", str(run / BEST)]
+    assert main(["validate", "--config", str(run / "config.yaml"), *other]) == 0
+    assert "context_reach" not in read_results(place / "on_near").entries["dev", "full_kb"]["features"]
+    assert main(["validate", "--config", str(run / "config.yaml"), *other, "--data.context_reach", "null"]) == 1

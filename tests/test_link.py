@@ -19,6 +19,7 @@ from demo_run import demo_run, linker_of, questions_of, world_of
 from dim.__main__ import main
 from dim.data.table_files import list_cell, read_table
 from dim.errors import DataError
+from dim.inference.places import read_config
 from dim.linker import Linker, Question
 from dim.linker.each import link_each
 from dim.linker.opening import content_of
@@ -224,8 +225,10 @@ def test_an_interrupted_file_goes_on_and_ends_as_an_undisturbed_one(model, run, 
     assert ask(tmp_path / "model", *options, "--output", str(killed)) == 1
     assert "the model that" in capsys.readouterr().err
     moved = shutil.copytree(model, tmp_path / "moved")  # the same linker in another place goes on
-    write_lines(source, [*lines[:-1], "another"])
+    write_lines(source, [*lines[:-1], lines[-1] | {"context": "another"}])
+    capsys.readouterr()
     assert ask(model, *options, "--output", str(killed)) == 1
+    assert "Use the same input, or remove" in capsys.readouterr().err
     write_lines(source, lines)
     assert ask(moved, *options, "--output", str(killed)) == 0
     assert f"{len(lines)} rows answered: {killed} (1 error; the first, row 1: " in capsys.readouterr().out
@@ -440,6 +443,12 @@ def test_a_models_content_follows_what_it_answers_by_and_not_its_place(model, ru
     with_ranker = content_of(str(copy))
     (copy / "checkpoints" / "best.ckpt").write_bytes(b"other weights")
     assert len({content_of(str(run)), with_ranker, content_of(str(copy))}) == 3
+    before = content_of(str(copy))
+    (copy / "config.yaml").write_text((copy / "config.yaml").read_text() + "# another\n")
+    root = shutil.copytree(read_config(run)["data"]["root"], tmp_path / "world")
+    with_options, of_dataset = content_of(str(copy)), content_of(str(copy), root)
+    (root / "dataset.json").write_text((root / "dataset.json").read_text() + " ")
+    assert before != with_options == of_dataset != content_of(str(copy), root)
     with pytest.raises(DataError, match="Write one"):
         content_of(str(tmp_path))
 

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from fit_options import fit_options
 from test_configs import instantiated, parsed
 from test_fit import options
@@ -106,6 +108,21 @@ def test_what_was_answered_under_other_options_is_asked_again(world, tmp_path, m
     resumed, undisturbed = (lines(tmp_path / name / "predictions" / "dev.jsonl") for name in ("resumed", "undisturbed"))
     assert resumed == undisturbed
     assert len(done) == 2 * len(set(done)) > 2  # each block, twice
+
+
+def test_answers_hang_on_weights_mentions_texts_and_seed(tmp_path):
+    def key(weights=b"weights", rows=(1, 2), features="brief", dataset="d", seed=0, parts="lm", model="DIM"):
+        (tmp_path / "best.ckpt").write_bytes(weights)
+        task = SimpleNamespace(seed=seed, parts=lambda: {"language_model": parts})
+        kind = SimpleNamespace(name="full_kb"), SimpleNamespace(hash=dataset)
+        data = SimpleNamespace(fingerprints={"text_hash": features}, protocol=kind[0], dataset=kind[1])
+        config = {"model": {"class_path": model}, "data": {}}
+        return dim.training.predict._key(task, data, config, tmp_path / "best.ckpt", torch.tensor(rows))
+
+    others = [{"weights": b"others"}, {"rows": (1, 3)}, {"features": "refreshed"}, {"dataset": "e"}, {"seed": 1}]
+    others += [{"parts": "another"}, {"model": "Another"}]
+    assert key() == key()
+    assert len({key(), *(key(**each) for each in others)}) == 1 + len(others)
 
 
 def test_weights_of_other_data_are_refused(place, tmp_path):

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +25,7 @@ from dim.errors import ConfigError, DataError, DimError
 from dim.features.caption_store import ANSWER_SCHEMA, write_answers, write_captions
 from dim.images.reading import load_image
 from dim.refresh.answers import AnswerLog
-from dim.releases.prepare import open_dataset, prepare
+from dim.releases.prepare import _raw_key, open_dataset, prepare
 
 
 @pytest.fixture
@@ -525,3 +526,11 @@ def test_several_golds_of_a_release_are_kept_and_captions_leave_them(root: Path,
     captioned = write_captions(dataset, ["A portrait."] * len(mentions), overwrite=True)
     assert gold_ids(captioned.mentions) == gold_ids(mentions)
     assert captioned.hash == dataset.hash
+
+
+def test_a_release_in_the_cache_is_of_its_place_and_its_images(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "train.json").write_text("{}")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")  # with the times of the files
+    asked = [("a", None), ("b", None), ("a", tmp_path / "images"), ("a", tmp_path / "others")]
+    assert len({_raw_key(tmp_path / root, images) for root, images in asked}) == len(asked)

@@ -155,3 +155,16 @@ def test_a_text_that_is_written_says_itself_what_it_is(dataset, tmp_path, monkey
     assert whole["text_facts"]["new"] == {"made_by": "dim refresh"}
     table.to_parquet(root / "texts" / "new.parquet", index=False)  # as an older version, or a user, writes it
     assert "new" not in Dataset(root).meta["texts"]
+
+
+def test_a_text_that_a_user_puts_there_or_changes_is_known_by_what_it_says(dataset):
+    table = pd.DataFrame({"entity_id": ["a", "b"], "text": ["mine", None]})
+    assert dataset.text_hash("brief") == dataset.meta["hashes"]["texts/brief"]
+    add_texts(dataset.root, "added", table)
+    assert Dataset(dataset.root).text_hash("added") == frame_hash(table)
+    for variant in ("mine", "brief", "added"):
+        hashes = []
+        for text in ("mine", "mine", "another"):
+            table.assign(text=[text, None]).to_parquet(dataset.root / "texts" / f"{variant}.parquet", index=False)
+            hashes.append(Dataset(dataset.root).text_hash(variant))
+        assert hashes[0] == hashes[1] == frame_hash(table) != hashes[2]

@@ -226,11 +226,12 @@ class DimCLI(LightningCLI):
         is_new = self.subcommand == "fit" and self._get(self.config_init, "ckpt_path") is None
         if is_fitted := (self.run / CONFIG).exists() and not is_new:
             check_places(self.run, self.config_dump, "--dataset")
-        if is_fitted and self.subcommand in ("validate", "test"):
+        if is_fitted and self.subcommand != "predict":
             remedy = "Write what is found into a run of its own: --run NEW --ckpt_path RUN/checkpoints/best.ckpt."
-            check_dataset(
-                self.run, open_dataset(self.datamodule.root, self.datamodule.cache_dir, self.datamodule.images), remedy
-            )
+            if self.subcommand == "fit":
+                remedy = "Name the dataset that it began with, or fit anew: --overwrite true without --ckpt_path."
+            data = self.datamodule
+            check_dataset(self.folder, open_dataset(data.root, data.cache_dir, data.images), remedy)
         options = self.config_init[self.subcommand]
         if self.subcommand != "fit" and self.model.is_trained:
             options["ckpt_path"] = options["ckpt_path"] or "best"

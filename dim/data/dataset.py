@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dim.core.checksums import CHECKSUMS
 from dim.core.files import atomic_path, check_variant, content_hash, how_to_get, json_text
 from dim.core.folder_files import json_value, read_json, read_parquet, refit
 from dim.core.locks import LOCK_SUFFIX, folder_lock
@@ -196,9 +197,16 @@ class Dataset:
         return str(self.meta["hash"])
 
     def text_hash(self, variant: str) -> str:
-        """Hash of one entity text. Raises DataError where there is no such variant."""
+        """Hash of one entity text, also of one that a user put there, or changed.
+
+        Raises:
+            DataError: There is no such variant, or it cannot be read.
+        """
         self.check_variant(variant)
-        return str(self.meta["hashes"][f"texts/{variant}"])
+        path = self.root / "texts" / f"{variant}.parquet"
+        if about := said_by(path):
+            return str(about["hash"])
+        return CHECKSUMS.found(path, frame_hash.__name__, lambda: frame_hash(self.text_table(variant)))
 
     @property
     def kb_hash(self) -> str:

@@ -20,6 +20,7 @@ from dim.encoders.model_files import copy_files, load_pickled, transformers_file
 from dim.encoders.weights import hash_files
 from dim.errors import ConfigError, DataError
 
+ADAPTER = "adapter_config.json"  #: Of PEFT: the folder has weights to be added to those of another one.
 _OTHER_WEIGHTS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX", ".gguf": "llama.cpp (GGUF)", ".ot": "Rust"}
 
 
@@ -279,7 +280,9 @@ def check_vocabulary(loaded: Any, what: str) -> None:
 
 def check_folder(folder: Path, what: str) -> None:
     """Raises ConfigError where a folder is of another kind than Transformers loads, saying which and what to do."""
-    if (folder / "config.json").is_file() and not _holds_other_weights_alone(folder):
+    # With an adapter beside them Transformers reads the base's weights, wherever that stands, and adds the adapter's.
+    is_adapted = (folder / ADAPTER).is_file()
+    if (folder / "config.json").is_file() and not _holds_other_weights_alone(folder) and not is_adapted:
         return
     found, remedy = _what_it_is(folder)
     raise ConfigError(f"{what} at {folder}", found, remedy)
@@ -298,9 +301,11 @@ def _what_it_is(folder: Path) -> tuple[str, str]:
             "a repository in the hub's cache",
             f"Name a commit in it, such as {snapshots[-1].parent}, or the hub's id.",
         )
-    if (folder / "adapter_config.json").is_file():
-        base = _read(folder / "adapter_config.json").get("base_model_name_or_path", "its base model")
+    if (folder / ADAPTER).is_file():
+        base = _read(folder / ADAPTER).get("base_model_name_or_path", "its base model")
         remedy = "Merge it first: PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(other)."
+        if (folder / "config.json").is_file():
+            return f"an adapter, of {base}, beside a model", f"{remedy} Or, if it is of no use, move {ADAPTER} away."
         return f"an adapter alone, of {base}", remedy
     if (folder / "open_clip_config.json").is_file():
         return "a model of open_clip", "Use OpenClipEncoder, with this folder as pretrained."

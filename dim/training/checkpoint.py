@@ -34,6 +34,7 @@ class TrainedOn(TypedDict):
 
     seed: NotRequired[int | None]
     dataset: NotRequired[str]
+    dataset_hash: NotRequired[str]
     entity_text: NotRequired[str | None]
     context_template: NotRequired[str]
     text_template: NotRequired[str]

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dim.core.distributed import process_of_run
 from dim.core.jobs import Dtype, Executor
 from dim.core.ray_cluster import Engine, open_executor
+from dim.core.tables import column_hashes
 from dim.core.templates import CONTEXT_TEMPLATE
 from dim.data import dataset as records
 from dim.data.missing_images import MAX_MISSING_IMAGES, check_limit
@@ -255,7 +256,7 @@ class LinkingDataModule(LightningDataModule):
             candidates=self.protocol.candidates(dataset, dataset.mentions),
             protocol=self.protocol,
             read_texts=partial(self._texts, dataset),
-            fingerprints=self._fingerprints(dataset, features.get("context")),
+            fingerprints=self._fingerprints(dataset, features),
             missing_images={
                 each.owner: used_images(dataset, each.owner, found.manifest).as_json()
                 for each in FIELDS
@@ -344,11 +345,14 @@ class LinkingDataModule(LightningDataModule):
             return mentions.assign(context=contexts.to_numpy()[source], start=np.nan, end=np.nan)
         return mentions
 
-    def _fingerprints(self, dataset: records.Dataset, contexts: FieldFeatures | Inputs | None) -> dict[str, str]:
+    def _fingerprints(self, dataset: records.Dataset, features: Mapping[str, FieldFeatures | Inputs]) -> dict[str, str]:
         choices = self.choices
         parts = {"entity_text": choices.entity_text, "context_template": choices.context_template}
         if choices.entity_text in dataset.variants:
             parts["text_hash"] = dataset.text_hash(choices.entity_text)
+        captions, contexts = features.get("caption"), features.get("context")
+        if captions is not None and _has_any(captions) and dataset.mentions["caption"].notna().any():
+            parts["captions"] = column_hashes(dataset.mentions[["caption"]])["caption"][:16]
         # Where `auto` had nothing to cut, the run is what it is from the start of each context.
         if isinstance(choices.context_reach, int) or (contexts is not None and contexts.num_around):
             parts["context_reach"] = str(choices.context_reach)

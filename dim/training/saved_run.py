@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ from dim.core.folder_files import read_yaml
 from dim.core.known_classes import KnownClasses, class_names, imported_class, made
 from dim.core.replaced import of_one_folder
 from dim.encoders.device import resolve_device
-from dim.errors import ConfigError, DataError
+from dim.errors import CheckpointError, ConfigError, DataError
 from dim.evaluation.result_files import BEST, read_results
-from dim.inference.places import CONFIG, check_dataset, check_places, read_config
+from dim.inference.places import CONFIG, check_dataset, check_places, dataset_of, read_config
 from dim.releases.prepare import open_dataset
 from dim.search.scores import scores_at, scores_by_slice
 from dim.training.datamodule import LinkingData, LinkingDataModule
 from dim.training.identity import OF_METHODS, Identity, described, identity_of
 from dim.training.registry import OF_TRAINER, registered
 from dim.training.run_folder import settle_run
-from dim.training.task import LinkingTask
+from dim.training.task import LinkingTask, first_difference
 from dim.training.tie_break import Scorer
 
 
@@ -58,9 +58,59 @@ def _opened(run: Path, device: str, dataset: Path | None, trusted: Sequence[str]
         named = open_dataset(datamodule.root, datamodule.cache_dir, datamodule.images)
         check_dataset(run, named, "Name the dataset that the run was fitted on.")
     task.open_for_scoring(datamodule, checkpoint, resolve_device(device))
+    if checkpoint is None:  # which would tell it
+        check_features(run, task)
     if task.checkpoint is not None:
         task.checkpoint["file"] = BEST.as_posix()
     return task
+
+
+def check_features(run: Path, task: LinkingTask) -> None:
+    """Refuses to take a run for what it was evaluated as, of another KB or by other features.
+
+    Args:
+        run: Its folder.
+        task: Its method, with its data.
+
+    Raises:
+        CheckpointError: Its data changed since, or others are asked for.
+    """
+    recorded = read_results(run).identity
+    if recorded is None:
+        return
+    known, dataset = dataset_of(run), task.data.dataset
+    of_kb = {"kb_hash": known.get("kb_hash", dataset.kb_hash), "dataset_hash": known.get("hash")}
+    before = of_kb | recorded.get("features", {})
+    now = {"kb_hash": dataset.kb_hash, "dataset_hash": dataset.hash} | task.data.fingerprints
+    if (key := first_difference(before, now, task.datamodule.choices)) is not None:
+        raise CheckpointError(
+            f"the run {run}, whose {key} was {before.get(key, 'not set')}, as it was evaluated",
+            str(now.get(key, "not set")),
+            "Use it with the data, texts and encoders that it had, or make a run of its own: --run NEW.",
+        )
+
+
+def check_method(run: Path, task: LinkingTask, config: Mapping[str, Any]) -> None:
+    """Refuses to evaluate a run under options of its method that are not its own.
+
+    Args:
+        run: Its folder.
+        task: Its method.
+        config: As it is to be evaluated.
+
+    Raises:
+        ConfigError: An option that decides answers is another.
+    """
+    if not (run / CONFIG).exists():
+        return
+    then, now = (described(each.get("model"), OF_METHODS)["options"] for each in (read_config(run), config))
+    deciding = set(then) - task.training_only
+    if other := sorted(name for name in deciding if now.get(name, then[name]) != then[name]):
+        raise ConfigError(
+            f"the run {run} as it was fitted ({other[0]}: {then[other[0]]})",
+            f"{other[0]}: {now[other[0]]}",
+            "Leave that out, or make a run of its own: --run NEW, with --ckpt_path where it has weights.",
+        )
 
 
 def instantiate_run(

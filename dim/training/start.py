@@ -15,6 +15,8 @@ from dim.core.files import atomic_path, remove_leftovers, sync_names, write_json
 from dim.training.checkpoint import LAST, PREVIOUS, weights_of
 from dim.training.checkpoint_files import keep_as
 from dim.training.run_folder import NEW, UNFINISHED, mark_unfinished
+from dim.training.saved_run import check_features, check_method
+from dim.training.task import LinkingTask
 from dim.training.wandb_run import begin_wandb
 
 #: Options that are for one call alone, with their defaults: they are not kept in a run's config.yaml.
@@ -79,6 +81,12 @@ class RunStart(Callback):
         if self.resumed_from is not None and self.resumed_from.parent == last.parent and self.resumed_from != last:
             keep_as(self.resumed_from, last)
 
+    def _check(self, task: LightningModule) -> None:
+        assert isinstance(task, LinkingTask)
+        if not self.is_fit:
+            check_method(self.folder, task, self.config)
+            check_features(self.folder, task)
+
     def finish(self, trainer: Trainer) -> None:
         """Ends the run: what only an unfinished one needs goes, and the answers of `predict` to other weights.
 
@@ -97,12 +105,15 @@ class RunStart(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins, unless the trainer only tries whether validation works."""
+        self._check(pl_module)
         self.begin(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins."""
+        self._check(pl_module)
         self.begin(trainer)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins."""
+        self._check(pl_module)
         self.begin(trainer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,9 +22,10 @@ from dim.encoders.characters import as_now
 from dim.errors import CheckpointError, ConfigError
 from dim.evaluation.metrics import summarize_ranks
 from dim.evaluation.protocols import Protocol, Ranked
+from dim.features.fields import Choices
 from dim.inference.method import Method
 from dim.training.checkpoint import describe_checkpoint, read_checkpoint
-from dim.training.datamodule import AT_DEFAULT, LinkingDataModule
+from dim.training.datamodule import LinkingDataModule
 
 CHECKPOINT_FORMAT = 1
 
@@ -250,6 +251,7 @@ class LinkingTask(Method, LightningModule):
         checkpoint["dim"] = {
             "format": CHECKPOINT_FORMAT,
             "dataset": self.data.dataset.name,
+            "dataset_hash": self.data.dataset.hash,
             "seed": self.seed,
             "fields": self.data.fields,
             **self.trained_on(),
@@ -268,24 +270,18 @@ class LinkingTask(Method, LightningModule):
         Raises:
             CheckpointError: Naming the first difference.
         """
-        saved = checkpoint.get("dim", {})
-        if isinstance(spelled := saved.get("name_encoder"), str):
-            saved = saved | {"name_encoder": as_now(spelled)}
         here: dict[str, Any] = {}
         self.on_save_checkpoint(here)
-        # What stands in a fingerprint only where it is asked for may stand in one of the two.
-        at_default = {key: "not set" for key in AT_DEFAULT if key in saved}
-        for key, value in (at_default | here["dim"]).items():
-            if key in ("dataset", "fields") or saved.get(key) == value:  # of fields the weights' shapes tell, below
-                continue
-            if key == "seed":
-                raise CheckpointError(
-                    f"weights of seed {value}",
-                    f"a checkpoint of seed {saved.get(key)}",
-                    f"Use it as what it is: --seed_everything {saved.get(key)}, or name a checkpoint of this run.",
-                )
+        now, saved = here["dim"], checkpoint.get("dim", {})
+        if (key := first_difference(saved, now, self.datamodule.choices)) == "seed":
             raise CheckpointError(
-                f"a checkpoint whose {key} is {value} (dataset {here['dim']['dataset']})",
+                f"weights of seed {now[key]}",
+                f"a checkpoint of seed {saved.get(key)}",
+                f"Use it as what it is: --seed_everything {saved.get(key)}, or name a checkpoint of this run.",
+            )
+        if key is not None:
+            raise CheckpointError(
+                f"a checkpoint whose {key} is {now.get(key, 'not set')} (dataset {now['dataset']})",
                 f"{saved.get(key, 'none')} (dataset {saved.get('dataset', 'unknown')})",
                 "Use the checkpoint with the data, texts and encoders that it was trained on, or fit again.",
             )
@@ -300,6 +296,31 @@ class LinkingTask(Method, LightningModule):
                 "or texts that came into the dataset since are further fields: data.leave_out leaves them out.",
             )
         self.checkpoint = describe_checkpoint(checkpoint, "")
+
+
+def first_difference(before: Mapping[str, Any], now: Mapping[str, Any], choices: Choices) -> str | None:
+    """In what something else is read now than before; None: in nothing.
+
+    Args:
+        before: What was said then (`LinkingTask.trained_on`, `LinkingData.fingerprints`).
+        now: The same.
+        choices: As they are now.
+    """
+    if isinstance(spelled := before.get("name_encoder"), str):
+        before = {**before, "name_encoder": as_now(spelled)}
+    # What is said only where it is asked for may stand in one of the two.
+    left_out: dict[str, Any] = dict.fromkeys(before, "not set")
+    if "context_reach" in before:  # of `auto` it is said where there was something to cut
+        left_out["context_reach"] = str(choices.context_reach)
+    for key, value in (left_out | dict(now)).items():
+        # Of fields the weights' shapes tell.
+        if key in ("dataset", "dataset_hash", "fields") or before.get(key) == value:
+            continue
+        # Other mentions have captions of their own.
+        if key == "captions" and (key not in before or before.get("dataset_hash") != now.get("dataset_hash")):
+            continue
+        return key
+    return None
 
 
 def _decayed(parameters: list[nn.Parameter], **options: Any) -> list[dict[str, Any]]:

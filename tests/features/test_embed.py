@@ -200,6 +200,36 @@ def test_a_table_that_was_changed_by_hand_spoils_no_other_dataset(tmp_path: Path
         _ = Dataset(other).entities
 
 
+def test_features_of_another_encoder_are_none_of_its_own(tmp_path: Path) -> None:
+    class Negated(LengthEncoder):
+        fingerprint = "negated"
+
+        def encode_text(self, texts: Sequence[str]) -> Features:
+            return -super().encode_text(texts)
+
+    class Inverted(ColourEncoder):
+        fingerprint = "inverted"
+
+        def encode_image(self, pixels: np.ndarray) -> Features:
+            return 255 - super().encode_image(pixels)
+
+    dataset, cache = make_dataset(tmp_path), tmp_path / "cache"
+    before = run(dataset, cache)
+    after = run(dataset, cache, text_encoder=Negated(), image_encoder=Inverted())
+    assert np.array_equal(after["name"].dense(), -before["name"].dense())
+    assert np.array_equal(after["entity_image"].dense(), 255 - before["entity_image"].dense())
+
+
+def test_a_table_of_another_dataset_is_told_from_one_of_its_size_and_time(tmp_path: Path) -> None:
+    found = []
+    for name in ("Ana", "Bob"):
+        dataset = make_dataset(tmp_path / name, mention=[f"{name} {i}" for i in range(6)])
+        table = dataset.root / "mentions.parquet"
+        os.utime(table, (1, 1))
+        found.append((table.stat().st_size, run(dataset, tmp_path / "cache")["mention"].dense()[0, 1]))
+    assert found == [(found[0][0], ord("A")), (found[0][0], ord("B"))]
+
+
 def test_an_image_that_changed_is_encoded_and_captioned_again(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     run(dataset, tmp_path / "cache", captioner=ColourCaptioner())

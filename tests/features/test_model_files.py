@@ -196,6 +196,11 @@ def test_a_folder_of_the_hubs_cache_names_a_commit_in_it(bert: Path) -> None:
         (["model.Q4_K_M.gguf"], "weights for llama.cpp (GGUF) (model.Q4_K_M.gguf)", "Get the model's safetensors"),
         (["config.json", "tf_model.h5"], "weights for TensorFlow (tf_model.h5)", "Get the model's safetensors"),
         (["adapter_config.json", "adapter_model.safetensors"], "an adapter alone, of lab/base", "merge_and_unload"),
+        (
+            ["config.json", "model.safetensors", "adapter_config.json", "adapter_model.safetensors"],
+            "an adapter, of lab/base, beside a model",
+            "move adapter_config.json away",
+        ),
         (["open_clip_config.json", "open_clip_model.safetensors"], "a model of open_clip", "Use OpenClipEncoder"),
         (["notes.txt"], "no config.json (notes.txt)", "as written by save_pretrained"),
         (["inner/config.json"], "no config.json (inner)", "Name the folder with the model: "),

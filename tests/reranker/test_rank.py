@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,8 @@ from dim.methods.contrastive.module import DIM
 from dim.reranker.finder import Finder
 from dim.reranker.ranker import Ranker
 from dim.search import scores as sliced
-from dim.training.crossfit import cross_fit, draw_folds
+from dim.training import crossfit
+from dim.training.crossfit import caption_folds, cross_fit, draw_folds
 from dim.training.saved_run import open_run
 
 CONFIG = """
@@ -174,6 +176,27 @@ def test_a_fold_of_other_data_or_options_is_fitted_again(run, place):
     list(cross_fit(run, task, folder, 2))
     after = [(folder / f"{n}of2" / "best.ckpt").stat().st_mtime_ns for n in (1, 2)]
     assert (after[0] > before[0], after[1] == before[1]) == (True, True)
+
+
+@pytest.mark.parametrize("what", ["nothing", "mentions", "options", "folds"])
+def test_a_fold_is_none_of_other_mentions_options_or_folds(run, place, monkeypatch, what):
+    class FittedError(Exception):
+        """A fold is fitted."""
+
+    def fitted(*_):
+        raise FittedError
+
+    task, folder = open_run(run), place / "none_of_others"
+    list(cross_fit(run, task, folder, 2))
+    if what == "mentions":  # of the same KB, as a dataset has them that was prepared again
+        monkeypatch.setitem(task.data.dataset.meta, "hash", "another")
+    if what == "options":
+        monkeypatch.setattr(crossfit, "identity_of_run", lambda run, task: {"method": "another"})
+    if what == "folds":
+        monkeypatch.setattr(crossfit, "caption_folds", lambda *given: 1 - caption_folds(*given))
+    monkeypatch.setattr(crossfit, "_fit", fitted)
+    with nullcontext() if what == "nothing" else pytest.raises(FittedError):
+        list(cross_fit(run, task, folder, 2))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from fit_options import dim_options
 
 from dim.__main__ import main
-from dim.data.dataset import Dataset
+from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.training.saved_run import open_run
 
@@ -23,13 +23,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def give_captions(world: Path) -> None:
+def give_captions(world: Path, what: str = "a portrait", *more: str) -> None:
     ids = Dataset(world).mentions["id"]
-    lines = [
-        json.dumps({"mention_id": each, "caption": f"a portrait, number {place}"}) for place, each in enumerate(ids)
-    ]
+    lines = [json.dumps({"mention_id": each, "caption": f"{what}, number {place}"}) for place, each in enumerate(ids)]
     (world.parent / "captions.jsonl").write_text("\n".join(lines))
-    assert main(["caption", str(world), "--import_from", str(world.parent / "captions.jsonl")]) == 0
+    assert main(["caption", str(world), "--import_from", str(world.parent / "captions.jsonl"), *more]) == 0
     assert Dataset(world).mentions["caption"].notna().all()
 
 
@@ -58,3 +56,37 @@ def test_a_new_run_reads_them(tmp_path: Path) -> None:
     give_captions(world)
     assert main(["fit", *dim_options(world, tmp_path / "new", *SMALL, "1")]) == 0
     assert "caption" in open_run(tmp_path / "new", device="cpu").data.mention_fields
+
+
+def test_weights_of_captions_that_changed_since_are_refused_and_other_mentions_have_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, run = tmp_path / "world", tmp_path / "runs/seed0"
+    demo_world(world, num_entities=200, num_images=0, seed=1)
+    give_captions(world)
+    assert main(["fit", *dim_options(world, run, *SMALL, "1")]) == 0
+    before = Dataset(world)
+    give_captions(world, "a landscape", "--overwrite", "true")
+    assert before.hash == Dataset(world).hash
+    config = ["--config", str(run / "config.yaml")]
+    commands = (
+        ["validate", *config],
+        ["fit", *dim_options(world, run, "--ckpt_path", "last", *SMALL, "2")],
+        ["export", str(run), str(tmp_path / "linker")],
+    )
+    for command in commands:
+        capsys.readouterr()
+        assert main(command) == 1
+        assert "a checkpoint whose captions is " in capsys.readouterr().err
+    again = ["--overwrite", "true", "--seed_everything", "1"]
+    assert main(["fit", *dim_options(world, tmp_path / "runs/seed1", *SMALL, "1", *again)]) == 0
+    capsys.readouterr()
+    assert main(["report", str(tmp_path / "runs"), "--rounds", "100"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "seed1 is not the same system as seed0 and stands alone: features.captions" in said
+    texts = {name: before.text_table(name) for name in before.variants}
+    mentions = before.mentions[before.mentions["split"] == "dev"]
+    write_dataset(tmp_path / "dev", name="dev", entities=before.entities, texts=texts, mentions=mentions)
+    elsewhere = ["--data.root", str(tmp_path / "dev"), "--run", str(tmp_path / "on_dev")]
+    best = ["--ckpt_path", str(run / "checkpoints/best.ckpt")]
+    assert main(["validate", *config, *elsewhere, *best]) == 0

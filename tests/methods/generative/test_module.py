@@ -259,6 +259,9 @@ def test_a_contrastive_run_breaks_ties_and_the_report_says_hybrid(place, run, mo
         opened(place, "--model.tie_break", "RunScorer", "--model.tie_break.run", str(place / "nowhere"))
     with pytest.raises(ConfigError, match="a run that scores the entities of demo"):
         opened(place, "--model.tie_break", "RunScorer", "--model.tie_break.run", str(run))
+    monkeypatch.setitem(task.data.dataset.meta, "hash", "another")
+    with pytest.raises(ConfigError, match=r"a run that scores the entities of demo \(another\)"):
+        task.tie_break.open(task.data)
 
 
 def test_a_mapper_of_another_language_model_is_refused(run, place):
