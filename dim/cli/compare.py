@@ -186,9 +186,7 @@ def _ranking(rank: bool, rank_options: str) -> tuple[str, ...] | None:
     if given and not rank:
         raise ConfigError("--rank true beside --rank_options", "--rank_options alone", "Add --rank true.")
     if own := [name for name, _ in split_line(given) if name in OF_RANK]:
-        raise ConfigError(
-            "options of dim rank that are the user's", f"--{own[0]}", "dim compare gives it. Leave it out."
-        )
+        raise ConfigError("options of dim rank that are yours", f"--{own[0]}", "dim compare gives it. Leave it out.")
     return given if rank else None
 
 
