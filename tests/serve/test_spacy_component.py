@@ -154,6 +154,19 @@ def test_of_a_name_that_stands_there_twice_each_place_is_asked(
         assert asked == [question for *_, question in marked_questions(text, spans)]
 
 
+@pytest.mark.parametrize(("count", "context"), [(1, "{}"), (2, "It rained. {}"), (3, "It rained. {} All left.")])
+def test_as_many_sentences_of_the_pipeline_are_read_as_the_linker_was_trained_on(
+    folder: Path, names: list[str], count: int, context: str
+) -> None:
+    nlp = pipeline(folder, names, "sentencizer")
+    component = nlp.get_pipe("dim_linker")
+    component.linker.about |= {"context_sentences": count}
+    for before, after in (("One came. It rained. ", " All left. Two wept."), ("", "")):
+        doc = nlp(f"{before}{names[0]} sings.{after}")
+        expected = context.format(f"{names[0]} sings.") if before else doc.text
+        assert component._question(doc.ents[0]).context == expected
+
+
 def test_a_name_that_a_line_ends_in_is_asked_with_a_blank(folder: Path, names: list[str], linker: Linker) -> None:
     name = names[0].replace(" ", "\n") if " " in names[0] else f"{names[0]}\n{names[1]}"
     doc = pipeline(folder, [name])(f"Then {name} sings.")
