@@ -211,6 +211,7 @@ def test_as_many_sentences_are_handed_on_as_contexts_had_in_training(count: int,
 def test_a_linker_says_how_many_and_a_stranger_cannot_ask_for_more(linker: Linker) -> None:
     assert linker.context_sentences == 1
     assert usual_sentences([]) == 1
+    assert usual_sentences(["Ada sings.", "So Ada sang. She left."]) == 1  # half of them
     before = linker.about
     try:
         for said, meant in ((3, 3), (10**9, MOST_SENTENCES), (-1, 1)):
