@@ -11,6 +11,8 @@ import spacy
 from PIL import Image
 
 from dim.__main__ import main
+from dim.collective.coherence import COHERENCE
+from dim.collective.collective import Collective
 from dim.display.terminal import Console
 from dim.encoders.tiny import TinyImageEncoder, TinyTextEncoder
 from dim.linker import Linker
@@ -42,7 +44,8 @@ def test_a_text_has_a_line_a_mention_in_a_pipe(model, capsys):
     heads, *rows = [line.split("\t") for line in said.out.splitlines()]
     assert heads == ["start", "end", "mention", "id", "name", "probability", "text"]
     assert [(int(row[0]), int(row[1]), row[2], row[3]) for row in rows] == MARKED
-    assert rows[1][4:] == ["齐白石", rows[1][5], "painted shrimps"]
+    probability = Linker.from_pretrained(model).annotate(TEXT)[1].answers[0].probability
+    assert rows[1][4:] == ["齐白石", f"{probability:.4f}", "painted shrimps"]
     assert said.err.splitlines()[-1] == "probabilities: fitted on WikiMEL, not on your data"
 
 
@@ -124,6 +127,20 @@ def test_an_image_belongs_to_the_text(tmp_path, capsys):
         assert ask(tmp_path / "linker", "--text", "Qi Baishi", *image, "--as_json", "true") == 0
         (found,) = json.loads(capsys.readouterr().out)
         assert found["answers"][0]["id"] == colour
+
+
+def test_mentions_are_answered_together_where_that_is_wanted_and_was_learned(model, tmp_path, capsys):
+    bank = "judge of the Granite Bank in Irsk"
+    kb = {"p1": ("Ann Falk", "painter in Ambrel"), "p2": ("Ann Falk (judge)", bank), "q": ("Bo Quist", bank)}
+    kb |= {f"r{place}": (f"Cy Ren{place}", f"swimmer number {place}") for place in range(20)}
+    linker = Linker.from_entities([{"id": each, "name": name, "text": text} for each, (name, text) in kb.items()])
+    linker.ranker.facts["collective"] = Collective(dict.fromkeys(COHERENCE, 0.0) | {"words": 30.0}).to_fact()
+    linker.save(tmp_path / "linker")
+    for collective, best in (("false", "p1"), ("true", "p2")):
+        assert ask(tmp_path / "linker", "--text", "Ann Falk met Bo Quist.", "--collective", collective) == 0
+        assert [row.split("\t")[3] for row in capsys.readouterr().out.splitlines()[1:]] == [best, "q"]
+    assert ask(model, "--text", TEXT, "--collective", "true") == 1
+    assert "has learned to answer a text's mentions together" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from dim.errors import DataError
 from dim.inference.places import read_config
 from dim.linker import Linker, Question
 from dim.linker.each import link_each
-from dim.linker.opening import content_of
+from dim.linker.opening import content_of, open_linker
 from dim.methods.contrastive.linker import ContrastiveLinker
 
 
@@ -403,7 +403,7 @@ def test_an_image_may_stand_in_its_cell(model, table, tmp_path, suffix):
     assert "an image as a data URL" in no_url["error"]
 
 
-def test_what_was_answered_by_other_images_is_not_gone_on_with(model, table, tmp_path, monkeypatch, capsys):
+def test_what_was_answered_by_other_images_or_options_is_not_gone_on_with(model, table, tmp_path, monkeypatch, capsys):
     folder, rows, _ = table
     shutil.copytree(folder, tmp_path / "asked")
     source, output = write_rows(tmp_path / "asked" / "asked.csv", rows * 2), tmp_path / "answers.jsonl"
@@ -418,9 +418,31 @@ def test_what_was_answered_by_other_images_is_not_gone_on_with(model, table, tmp
     assert "Use the same images, or remove" in capsys.readouterr().err
     photo.write_bytes(shown)
     os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert ask(model, *options, "--image_root", str(tmp_path)) == 1
-    assert "Use the same image_root, or remove" in capsys.readouterr().err
+    others = {"top_k": "2", "batch_size": "4", "evidence": "true", "encoding": "utf-8", "judge": "none"}
+    for name, value in {**others, "image_root": str(tmp_path)}.items():
+        assert ask(model, *options, f"--{name}", value) == 1
+        assert f"Use the same {name}, or remove" in capsys.readouterr().err
     assert ask(model, *options) == 0
+
+
+def test_a_model_that_another_takes_the_place_of_while_it_is_opened_answers_nothing(
+    model, tmp_path, monkeypatch, capsys
+):
+    place = shutil.copytree(model, tmp_path / "model")
+
+    def opened_and_changed(*given: Any) -> Linker:
+        linker = open_linker(*given)
+        grown = Linker.from_pretrained(place, device="cpu")
+        grown.add_entities([{"id": "9", "name": "Ada"}])
+        grown.save(place)
+        return linker
+
+    source, output = write_lines(tmp_path / "asked.jsonl", [{"mention": "Ada"}]), tmp_path / "answers.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr("dim.linker.job.open_linker", opened_and_changed)
+        assert ask(place, "--input", str(source), "--output", str(output)) == 1
+    assert "a model that stays" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def interrupted_after(num_batches: int) -> Any:

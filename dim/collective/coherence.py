@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dim.core.arrays import Doubles, Rows
 from dim.reranker.entities import EntityFacts
-from dim.reranker.words import fold
+from dim.reranker.words import fold_name
 
 SAMPLE = 1024  #: Entities whose mean stands for that of the KB.
 #: What is compared of a pair, and what it means.
@@ -45,7 +45,7 @@ class Coherence:
             mentions: [n], the strings of these mentions.
             owners: [m], the mention of each candidate. Candidates of one mention never stand beside each other: zeros.
         """
-        names = np.unique([fold(mention) for mention in mentions], return_inverse=True)[1][owners]
+        names = np.unique([fold_name(mention) for mention in mentions], return_inverse=True)[1][owners]
         same = rows[:, None] == rows
         parts = [
             np.zeros(same.shape) if self.vectors is None else _near(self._vectors(rows), self._means[0]) * ~same,

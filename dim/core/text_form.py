@@ -36,14 +36,17 @@ def one_form(text: str) -> str:
 def one_form_span(text: str, start: int, end: int) -> tuple[str, int, int]:
     r"""The text in its one form, and where the characters from `start` to before `end` stand in it.
 
+    Characters become one or several, so that as many as before need not be in their places; part of one is all of it.
+
     Example:
         >>> one_form_span("e\u0301, Ana\u0308", 4, 8)
         ('é, Anä', 3, 6)
     """
     composed = one_form(text)
-    if len(composed) == len(text):
+    if composed == text:
         return composed, start, end
-    return composed, len(one_form(text[:start])), len(one_form(text[:end]))
+    last = len(one_form(text[:end]))
+    return composed, min(len(one_form(text[:start])), last - 1), last
 
 
 def _cuts(text: str) -> list[int]:

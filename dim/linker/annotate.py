@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from numbers import Integral
 from operator import index
 from typing import Any
@@ -19,11 +19,13 @@ Spans = Iterable[Sequence[int]] | Sequence[int]  #: Pairs of start and end, or o
 Marked = tuple[int, int, Question]  #: Start and end of a mention in a text, and what is asked of it.
 REACH = 300  #: Characters a sentence on either side at most: text encoders read a few hundred words.
 MOST_SENTENCES = 9  #: Of a context.
+#: Letters of Latin, Greek, Cyrillic and Armenian, the scripts with capitals.
+_CAPITAL, _SMALL = ("".join(filter(case, map(chr, range(0x590)))) for case in (str.isupper, str.islower))
 #: No sentence ends after an initial or a title, nor before a small letter.
-_NO_END = "".join(rf"(?<!\b{title})" for title in ("[A-Z]", "Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "Prof", "vs"))
-_END = re.compile(rf"""(?:{_NO_END}\.|[!?…])["'”’»)\]]*\s++(?![a-z])|[。！？][”’」』）]*|\n\s*\n\s*""")
+_TITLES = ("Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "Prof", "vs")
+_NO_END = "".join(rf"(?<!\b{title})" for title in (f"[{_CAPITAL}]", *_TITLES))
+_END = re.compile(rf"""(?:{_NO_END}\.|[!?…؟۔।॥])["'”’»)\]]*\s++(?![{_SMALL}])|[。！？][”’」』）]*|\n\s*\n\s*""")
 _BLANK = re.compile(r"\s+")
-_BREAK = re.compile(r"(?<=\S)[^\S\n\r]*[\n\r]\s*(?=\S)")
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,29 @@ def marked_questions(
 ) -> list[Marked]:
     """Start, end and question of each mention that spans mark in a text, with so many sentences as context.
 
-    A mention that a line's end divides is asked with a blank there.
-
     Raises:
         DataError: As `spans_in`.
     """
-    return [(start, end, _question(text, start, end, image, sentences)) for start, end in spans_in(text, spans)]
+    return [
+        (start, end, question_in(text, start, end, place_around(text, start, end, sentences), image))
+        for start, end in spans_in(text, spans)
+    ]
 
 
-def _question(
-    text: str, start: int, end: int, image: ImageInput | Sequence[ImageInput] | None, sentences: int
+def question_in(
+    text: str,
+    start: int,
+    end: int,
+    context: tuple[int, int],
+    image: ImageInput | Sequence[ImageInput] | None = None,
 ) -> Question:
-    left, right = _sentences(text, start, end, sentences)
+    """What is asked of the mention at `start` to `end`, whose context stands at two places.
+
+    A mention that a line's end divides, or several blanks, is asked with a blank there.
+    """
+    left, right = context
     span = max(start, left) - left, min(end, right) - left
-    return Question(_BREAK.sub(" ", text[start:end]), text[left:right], image, span=span)
+    return Question(" ".join(text[start:end].split()), text[left:right], image, span=span)
 
 
 def spans_in(text: str, spans: Spans) -> list[tuple[int, int]]:
@@ -122,7 +133,7 @@ def sentence_around(text: str, start: int, end: int, sentences: int = 1) -> str:
         >>> sentence_around("Ada sings. Dr. Bob B. Bell paints. Eve sleeps.", 15, 26, 2)
         'Ada sings. Dr. Bob B. Bell paints.'
     """
-    left, right = _sentences(text, start, end, sentences)
+    left, right = place_around(text, start, end, sentences)
     return text[left:right]
 
 
@@ -137,13 +148,14 @@ def usual_sentences(contexts: Sequence[str]) -> int:
     return min(max(counts[(len(counts) - 1) // 2], 1), MOST_SENTENCES) if counts else 1
 
 
-def _sentences(text: str, start: int, end: int, count: int) -> tuple[int, int]:
-    """Where they begin and end, without blanks at either side."""
+def place_around(text: str, start: int, end: int, count: int) -> tuple[int, int]:
+    """Where the sentences of `sentence_around` begin and end, without blanks at either side."""
     before, behind = count // 2, (count - 1) // 2
     left, right = max(0, start - REACH * (before + 1)), min(len(text), end + REACH * (behind + 1))
-    ends = list(_END.finditer(text, left, start))
+    # Up to the right end: whether a sentence ends before the mention, its own letters tell.
+    ends = list(takewhile(lambda found: found.start() < start, _END.finditer(text, left, right)))
     if len(ends) > before:
-        left = ends[-1 - before].end()
+        left = min(ends[-1 - before].end(), start)
     elif left > 0 and (blank := _BLANK.search(text, left, start)):
         left = blank.end()
     found = next(islice(_END.finditer(text, end, right), behind, None), None)

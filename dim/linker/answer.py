@@ -272,19 +272,18 @@ def shortened(question: Question, is_cut: bool = False) -> Question:
     context, span = question.context, question.span
     if len(context) <= LONGEST_CONTEXT:
         return question
-    if not is_cut:
-        part = part_around(question.mention, context)
-        return Question(question.mention, part, question.image, question.candidates)
     start = context.find(question.mention) if span is None else span[0]
-    left = max(0, start - LONGEST_CONTEXT // 2)
+    left = max(0, start - (LONGEST_CONTEXT // 2 if is_cut else BEFORE))
     part = context[left : left + LONGEST_CONTEXT]
     span = None if span is None else (span[0] - left, min(span[1] - left, len(part)))
     return Question(question.mention, part, question.image, question.candidates, span)
 
 
 def part_around(mention: str, context: str) -> str:
-    """The part of a very long text that stands around a mention; a shorter text as it is."""
+    """The part of a very long text of which `shortened` makes what it makes of the text; a shorter text as it is."""
     if len(context) <= LONGEST_CONTEXT:
         return context
-    start = max(0, context.find(mention) - BEFORE)
-    return context[start : start + LONGEST_CONTEXT]
+    context = one_form(context)  # as a question has it: where the mention stands is looked for there
+    start = max(0, context.find(one_form(mention)))
+    left = max(0, min(start - LONGEST_CONTEXT // 2, len(context) - LONGEST_CONTEXT - 1))
+    return context[left : start + LONGEST_CONTEXT]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dim.core.arrays import Doubles, Rows
 from dim.reranker.columns import Column
-from dim.reranker.words import STEM, Vocabulary, WordLists, find_years, fold, split_name, split_words
+from dim.reranker.words import STEM, Vocabulary, WordLists, find_years, fold_name, split_name, split_words
 
 BLOCK = 2**16  #: Rows whose words are Python numbers at once.
 NO_WORD = -1  #: In the place of the number of a word.
@@ -84,7 +84,7 @@ class EntityFacts:
     ) -> None:
         parts = [split_name(name) for name in names]
         strings = [
-            dict.fromkeys([fold(short), fold(name), *map(fold, more)])
+            dict.fromkeys([fold_name(short), fold_name(name), *map(fold_name, more)])
             for name, (short, _), more in zip(names, parts, aliases, strict=True)
         ]
         own = [self.strings.add(each) for each in strings]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dim.core.arrays import Doubles, Rows
 from dim.reranker.columns import Column
 from dim.reranker.entities import NO_WORD, EntityFacts
-from dim.reranker.words import STEM, WordLists, find_years, fold, neighbours, split_words
+from dim.reranker.words import STEM, WordLists, find_years, fold_name, neighbours, split_words
 
 #: Feature → what it says.
 VECTOR_FEATURES = {
@@ -131,7 +131,7 @@ class PairFeatures:
 
     def _names(self, asked: Asked, rows: Rows, names: Doubles) -> list[Doubles]:
         facts = self.facts
-        mention, context = fold(asked.mention).strip(), fold(asked.context)
+        mention, context = fold_name(asked.mention), fold_name(asked.context)
         words = split_words(asked.mention)
         known = set(facts.vocabulary.find(words))
         context_words = set(facts.vocabulary.find(split_words(asked.context))) - known
@@ -224,7 +224,7 @@ class PairFeatures:
             asked.has_caption,
             len(split_words(asked.mention)),
             np.log1p(len(asked.context.split())),
-            np.log1p(facts.num_bearers(fold(asked.mention).strip())),
+            np.log1p(facts.num_bearers(fold_name(asked.mention))),
         )
         return [
             np.nan_to_num(np.log1p(popularity.clip(min=0))),

@@ -39,6 +39,16 @@ def fold(text: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
+def fold_name(name: str) -> str:
+    r"""The name without case and accents, and with single blanks: a text may break its lines in one, or space it out.
+
+    Example:
+        >>> fold_name(" Lady\nGaga")
+        'lady gaga'
+    """
+    return " ".join(fold(name).split())
+
+
 def split_words(text: str) -> list[str]:
     """The words of a text, folded, in their order; possessive endings are cut.
 
@@ -79,6 +89,9 @@ def neighbours(text: str, mention: str) -> tuple[set[str], set[str]]:
         >>> neighbours("Janet & Wayne Gretzky in December", "Gretzky")
         ({'wayne'}, set())
     """
+    mention = mention.strip()
+    if mention not in text:  # a line may end within it
+        text, mention = (" ".join(each.split()) for each in (text, mention))
     if not mention:
         return set(), set()
     before, after = set(), set()

@@ -12,7 +12,7 @@ from dim.errors import ConfigError, DataError, MissingExtraError
 
 # spaCy imports this file whenever it makes a pipeline of any kind; what links (ten seconds) is imported on use.
 if TYPE_CHECKING:
-    from dim.linker import Answer, Linker
+    from dim.linker import Answer, Linker, Question
 
 try:
     from spacy.language import Language
@@ -104,7 +104,7 @@ def make_dim_linker(
         labels: Labels of the spans that are linked; None: all. Others stay as they are.
         spans_key: Links `doc.spans[spans_key]`; None: `doc.ents`.
         context: `sentence`: the mention's, as the pipeline has it; where it finds no sentences, as `Linker.annotate`
-            does. `doc`: the whole text, of which an encoder reads the beginning.
+            does. `doc`: the whole text, its beginning, or what stands around the mention, is read.
         overwrite: Whether spans that have a `kb_id_` are linked anew.
         dataset: Where the dataset of a run stands now, if it has moved; only where `model` is a run.
 
@@ -204,19 +204,20 @@ class DimLinker(Pipe):
         labels = self.options.labels
         return (labels is None or span.label_ in labels) and (self.options.overwrite or not span.kb_id_)
 
-    def _question(self, span: Span) -> dict[str, Any]:
-        from dim.linker.annotate import sentence_around
+    def _question(self, span: Span) -> Question:
+        from dim.linker.annotate import place_around, question_in
 
-        context, count = str(span.doc.text), self.linker.context_sentences
+        text, count = str(span.doc.text), self.linker.context_sentences
+        context = 0, len(text)
         if self.options.context == "sentence" and span.doc.has_annotation("SENT_START"):
             own = list(span.sents)  # type: ignore[attr-defined]  # a span may cross them
             every = own if count == 1 else list(span.doc.sents)
             first = every.index(own[0])
             around = every[max(0, first - count // 2) : first + len(own) + (count - 1) // 2]
-            context = context[around[0].start_char : around[-1].end_char]
+            context = around[0].start_char, around[-1].end_char
         elif self.options.context == "sentence":
-            context = sentence_around(context, span.start_char, span.end_char, count)
-        return {"mention": span.text, "context": context, "image": span.doc._.image}
+            context = place_around(text, span.start_char, span.end_char, count)
+        return question_in(text, span.start_char, span.end_char, context, span.doc._.image)
 
     def _choose(self, answers: Sequence[Answer]) -> str:
         if not answers:

@@ -18,7 +18,7 @@ def coherence(with_vectors: bool = True) -> Coherence:
 
 def test_features_of_pairs_are_centred_products_and_equality() -> None:
     rows, owners = np.array([0, 2, 1, 0, 3]), np.array([0, 0, 1, 1, 2])
-    found = coherence().of(rows, ["Ada", "ADA", "x"], owners)
+    found = coherence().of(rows, ["Ada Bell", "ADA\nBELL", "x"], owners)
     vectors, words, same, same_name = (found[..., place] for place in range(len(COHERENCE)))
     mean = VECTORS.mean(0)  # zeros count: of the one without a vector
     assert vectors[0, 2] == pytest.approx((VECTORS[0] - mean) @ (VECTORS[1] - mean))

@@ -1,5 +1,6 @@
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,18 @@ def test_a_span_holds_the_same_name_in_the_composed_text(before: str, name: str,
     composed, start, end = one_form_span(text, start, start + len(parts[1]))
     assert composed == unicodedata.normalize("NFC", text)
     assert composed[start:end] == name
+
+
+@pytest.mark.parametrize(("before", "after"), [("e\u0301", "\u0958"), ("\u0958", "e\u0301"), ("\ufb2c", "")])
+def test_what_grows_on_one_side_of_a_span_and_shrinks_on_the_other_moves_it(before: str, after: str) -> None:
+    text = f"{before} Ana {after}"  # U+0958 becomes two characters and U+FB2C three, e and its accent one
+    composed, start, end = one_form_span(text, len(before) + 1, len(before) + 4)
+    assert composed[start:end] == "Ana"
+
+
+def test_a_span_within_a_character_of_several_marks_that_character() -> None:
+    text = unicodedata.normalize("NFD", "김구")
+    assert [one_form_span(text, place, place + 1) for place in range(3)] == [("김구", 0, 1)] * 3
 
 
 def test_a_long_run_of_marks_is_put_into_order_by_parts() -> None:

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from dim.errors import ConfigError, DataError
 from dim.linker import Linker, Question
-from dim.linker.annotate import MOST_SENTENCES, REACH, Annotation, sentence_around, spans_in, usual_sentences
+from dim.linker.annotate import (
+    MOST_SENTENCES,
+    REACH,
+    Annotation,
+    sentence_around,
+    spans_in,
+    usual_sentences,
+)
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +155,22 @@ def test_spans_may_nest_repeat_and_come_from_numpy() -> None:
         ("x" * 301, "y" * 301, "x" * 300, "y" * 300),  # no place to cut at
         ("w " + "x" * 299, " y" * 200, "x" * 299, " y" * 149),  # whole words
         ("One. " + "x " * 150, " y" * 147 + ". Two", "x " * 149, " y" * 147 + "."),  # the sentence begins beyond reach
+        ("Жил. Поэт А. С. ", " родился. Потом", "Поэт А. С. ", " родился."),  # initials in any script
+        ("Así. Vio p. ej. a ", ", p. ej. én. É. Zola", "Vio p. ej. a ", ", p. ej. én."),  # and small letters
+        ("राम। ", " गया। सीता", "", " गया।"),
+        ("هل؟ ", " هنا؟ نعم۔ لا", "", " هنا؟"),
     ],
 )  # fmt: skip
 def test_the_sentence_is_read_and_a_long_one_cut_between_words(before: str, after: str, left: str, right: str) -> None:
     text = before + "Ada" + after
     assert sentence_around(text, len(before), len(before) + 3) == left + "Ada" + right
+
+
+def test_no_sentence_ends_before_a_mention_in_small_letters() -> None:
+    text = "Two came. He drew many, i.e. van Gogh and so on. Three."
+    assert sentence_around(text, 29, 37) == "He drew many, i.e. van Gogh and so on."
+    assert sentence_around(text, 28, 37) == "He drew many, i.e. van Gogh and so on."
+    assert sentence_around("一。”二”。三", 2, 5) == "”二”。"  # nor within one
 
 
 @given(st.text(), st.text(min_size=1), st.text(), st.integers(0, 400), st.integers(0, 400))
@@ -193,6 +211,7 @@ def test_as_many_sentences_are_handed_on_as_contexts_had_in_training(count: int,
 def test_a_linker_says_how_many_and_a_stranger_cannot_ask_for_more(linker: Linker) -> None:
     assert linker.context_sentences == 1
     assert usual_sentences([]) == 1
+    assert usual_sentences(["Ada sings.", "So Ada sang. She left."]) == 1  # half of them
     before = linker.about
     try:
         for said, meant in ((3, 3), (10**9, MOST_SENTENCES), (-1, 1)):

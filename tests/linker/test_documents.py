@@ -71,13 +71,13 @@ def test_any_object_that_finds_is_a_finder(museum: Linker) -> None:
         museum.annotate(TEXT, [(0, 5)], finder=finder)
 
 
-def test_a_mention_that_a_line_divides_is_asked_as_one_name() -> None:
+def test_a_mention_that_a_line_or_blanks_divide_is_asked_as_one_name() -> None:
     text = "So said Mahmoud \n Mokhtar,  old."
     ((start, end, question),) = marked_questions(text, [(8, 25)])
     assert (start, end, question.mention, question.context) == (8, 25, "Mahmoud Mokhtar", text)
     assert question.span == (8, 25)
     assert marked_questions(text, [(0, 7)])[0][2].mention == "So said"
-    assert marked_questions("a  b", [(0, 4)])[0][2].mention == "a  b"
+    assert marked_questions("a \t\u3000b ", [(0, 6)])[0][2].mention == "a b"
 
 
 @pytest.mark.parametrize("kind", ["documents", "mappings", "frame"])

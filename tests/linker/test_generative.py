@@ -103,6 +103,15 @@ def test_examples_are_the_runs_own(run: Path, linker: GenerativeLinker, question
         assert (prompt.images >= 0).tolist() == (theirs.images >= 0).tolist()
 
 
+def test_of_a_long_text_the_part_around_the_marked_place_is_shown(linker: GenerativeLinker) -> None:
+    context = "Nera stood first. " + "Nothing was said. " * 400 + "Nera stood last."
+    start = context.rindex("Nera")
+    for span, seen in ((None, "first"), ((0, 4), "first"), ((start, start + 4), "last")):
+        [prompt], _ = linker._prompts([Question("Nera", context, span=span)])
+        told = linker.task.language_model.detokenize(prompt.tokens[-1].tolist())
+        assert [each for each in ("first", "last") if each in told] == [seen]
+
+
 def test_no_answer_hangs_on_other_questions(linker: Linker, questions: list[Question]) -> None:
     together = linker.link_batch(questions[:12])
     turned = linker.link_batch(questions[11::-1])[::-1]

@@ -87,7 +87,9 @@ def test_of_a_very_long_context_the_middle_is_the_mention_that_the_span_marks_wh
     cut = shortened(question, is_cut=True)
     assert cut.span == (10_000, 10_003)
     assert cut.context == context[start - 10_000 : start + 10_000]
-    assert shortened(question) == Question("Ada", context[:20_000])  # read from its start, as ever
+    near = Question("Ada", context[start - 500 : start + 19_500], span=(500, 503))
+    assert shortened(question) == near  # read from its start
+    assert shortened(Question("Ada", context)) == Question("Ada", context[:20_000])
     assert shortened(Question("Ada", "x" * 30_000 + "Ada"), is_cut=True).context == "x" * 10_000 + "Ada"
 
 

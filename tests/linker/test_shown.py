@@ -73,3 +73,6 @@ def test_a_pipe_gets_a_line_an_answer_and_nothing_is_cut(capsys: pytest.CaptureF
         == "rank\tid\tname\tscore\ttext\n1\tQ1\tAda Lovelace\t1.0000\tTwo lines " + "x" * 500 + "\n"
     )
     assert plain_lines([]) == ["rank\tid\tname\tscore\ttext"]
+    assert plain_lines([Answer("Q1", "Ada", None, 3.1, 0.716)]) == [
+        "rank\tid\tname\tprobability\ttext", "1\tQ1\tAda\t0.7160\t"
+    ]  # fmt: skip

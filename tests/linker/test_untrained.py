@@ -94,6 +94,13 @@ def test_images_count_where_an_encoder_reads_them(table):
     assert ids(linker, "", image=Image.new("RGB", (32, 32), "red"))[0] == "m1"
 
 
+def test_an_image_changes_nothing_where_no_encoder_reads_images(table):
+    linker = Linker.from_entities(table)
+    alone = linker.link("Kollwitz")
+    assert alone[0].evidence["has_image"] == 0
+    assert linker.link("Kollwitz", image=table.parent / "photos" / "1.png") == alone
+
+
 def test_rows_and_data_frames_are_taken_as_add_entities_takes_them():
     rows = [{"id": "Q1", "name": "Ada", "text": "a programmer"}, {"id": "Q2", "name": "Ada", "text": "a ship"}]
     for given in (rows, pd.DataFrame(rows)):

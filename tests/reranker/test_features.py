@@ -63,6 +63,22 @@ def test_the_neighbours_of_a_mention_speak_for_and_against(pairs):
     assert told(pairs, "Gretzky", "we saw Gretzky")["before"].tolist() == [0] * 5
 
 
+@pytest.mark.parametrize("blank", ["  ", "\n", "\t", " \u3000", "\r\n"])
+def test_the_blanks_of_a_name_do_not_tell(pairs, blank):
+    spaced = [name.replace(" ", blank) for name in NAMES]
+    aliases = [[f"The{blank}Great One"], [], [], [], []]
+    kb = PairFeatures(EntityFacts(spaced, aliases, TEXTS, pairs.facts.popularity.values))
+    context = "Sir {} met Wayne Gretzky and Fred"
+    for mention in ("Janet Jones", "The Great One", "Fred"):
+        expected = told(pairs, mention, context.format(mention))
+        own = f" {mention.replace(' ', blank)}\n"
+        for facts, around in ((pairs, context), (kb, context.replace("Wayne ", f"Wayne{blank}"))):
+            found = told(facts, own, around.format(own.strip()))
+            assert {name: values.tolist() for name, values in found.items()} == {
+                name: values.tolist() for name, values in expected.items()
+            }
+
+
 def test_words_shared_with_the_text_leave_the_mention_out(pairs):
     shared = told(pairs, "Janet", "Janet with her husband Gretzky")["words"]
     assert shared[1] > 0

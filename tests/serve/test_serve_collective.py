@@ -1,10 +1,12 @@
 """Mentions of a text that a server answers together."""
 
+import io
 import json
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from PIL import Image
 from serving import running
 
 from dim.collective.coherence import COHERENCE
@@ -53,7 +55,11 @@ def test_a_text_is_answered_together_where_the_linker_learned_it(linker: Linker,
         assert alone[0]["answers"][0]["id"] == "p1"
         assert together[0]["answers"][0]["id"] == "p2"  # of one bank with Bo Quist
         assert [len(said["answers"]) for said in together] == [2, 2]
-        sent = client.post("/annotate/image", data=form, files={"image": ("x.png", b"no image", "image/png")})
-        assert "collective" not in sent.text  # the field is known; what is at fault is the image, if anything
+        image = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(image, "PNG")
+        for said, best in (("true", "p2"), ("false", "p1")):
+            files = {"image": ("x.png", image.getvalue(), "image/png")}
+            sent = client.post("/annotate/image", data=form | {"collective": said}, files=files)
+            assert sent.json()["annotations"][0]["answers"][0]["id"] == best, sent.text
     finally:
         del ranker.facts["collective"]

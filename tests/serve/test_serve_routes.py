@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -18,10 +19,12 @@ from waiting import HANG, wait_until
 from dim.data.entity import Entity
 from dim.errors import ConfigError
 from dim.linker import Answer, Linker, Question
+from dim.linker.answer import shortened
 from dim.linker.judged import EVIDENCE as OF_JUDGE
 from dim.methods.generative.linker import EVIDENCE
 from dim.reranker.features import FEATURES
 from dim.serve.evidence import SHORT
+from dim.serve.schema import Asked
 from dim.serve.served import answer_out
 from dim.serve.settings import Settings
 
@@ -79,6 +82,20 @@ def test_link_answers_as_the_linker(client: httpx.Client, linker: Linker, run: P
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/json"
         assert same(answer.json()["answers"], linker.link(question.mention, question.context, top_k=place + 1))
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize(
+    ("before", "after"), [(0, 40_000), (300, 20_000), (12_000, 30_000), (40_000, 90), (90, 19_900)]
+)
+def test_of_a_long_context_the_same_part_is_read_as_by_the_linker(is_cut: bool, before: int, after: int) -> None:
+    for form in ("NFC", "NFD"):
+        mention = unicodedata.normalize(form, "Nguyễn Huệ")
+        context = f"{'x' * before} Nguyễn Huệ {'y' * after} Nguyễn Huệ."
+        asked = Asked(mention=mention, context=unicodedata.normalize("NFD", context))
+        expected = shortened(Question(mention, context), is_cut)
+        assert shortened(Question(asked.mention, asked.context), is_cut) == expected
+        assert len(asked.context) < 30_020
 
 
 def test_candidates_compete_alone(client: httpx.Client, linker: Linker) -> None:

@@ -20,7 +20,8 @@ import dim.serve.spacy_component
 from dim.data.dataset import NIL
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker
-from dim.linker.annotate import sentence_around
+from dim.linker.annotate import marked_questions, sentence_around
+from dim.linker.answer import questions_of as questions_given
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
 from dim.reranker.ranker import Ranker
@@ -134,6 +135,43 @@ def test_where_the_pipeline_finds_sentences_they_are_the_context(
     for span in whole.ents:
         assert_says(span, linker.link(span.text, text))
     assert [span._.kb_score for span in doc.ents] != [span._.kb_score for span in whole.ents]
+
+
+@pytest.mark.parametrize(("context", "before"), [("doc", ()), ("sentence", ()), ("sentence", ("sentencizer",))])
+def test_of_a_name_that_stands_there_twice_each_place_is_asked(
+    folder: Path, names: list[str], linker: Linker, context: str, before: tuple[str, ...]
+) -> None:
+    text = f"It rained. {names[0]} and {names[1]} met {names[0]} there."
+    nlp = pipeline(folder, names, *before, context=context)
+    asked, component = [], nlp.get_pipe("dim_linker")
+    ask = component.linker.link_batch
+    component.linker.link_batch = lambda questions, top_k: asked.extend(questions_given(questions)) or ask(asked, top_k)
+    doc = nlp(text)
+    assert [each.context[slice(*each.span)] for each in asked] == [names[0], names[1], names[0]]
+    assert asked[0].span[0] < asked[1].span[0] < asked[2].span[0]
+    if context == "sentence":
+        spans = [(span.start_char, span.end_char) for span in doc.ents]
+        assert asked == [question for *_, question in marked_questions(text, spans)]
+
+
+@pytest.mark.parametrize(("count", "context"), [(1, "{}"), (2, "It rained. {}"), (3, "It rained. {} All left.")])
+def test_as_many_sentences_of_the_pipeline_are_read_as_the_linker_was_trained_on(
+    folder: Path, names: list[str], count: int, context: str
+) -> None:
+    nlp = pipeline(folder, names, "sentencizer")
+    component = nlp.get_pipe("dim_linker")
+    component.linker.about |= {"context_sentences": count}
+    for before, after in (("One came. It rained. ", " All left. Two wept."), ("", "")):
+        doc = nlp(f"{before}{names[0]} sings.{after}")
+        expected = context.format(f"{names[0]} sings.") if before else doc.text
+        assert component._question(doc.ents[0]).context == expected
+
+
+def test_a_name_that_a_line_ends_in_is_asked_with_a_blank(folder: Path, names: list[str], linker: Linker) -> None:
+    name = names[0].replace(" ", "\n") if " " in names[0] else f"{names[0]}\n{names[1]}"
+    doc = pipeline(folder, [name])(f"Then {name} sings.")
+    [found] = linker.annotate(doc.text, [(5, 5 + len(name))])
+    assert_says(doc.ents[0], found.answers)
 
 
 def test_a_mention_across_sentences_reads_both(folder: Path, names: list[str], linker: Linker) -> None:

@@ -353,12 +353,14 @@ class GenerativeLinker(RankedLinker):
         texts = [self.choice.items[example] for example in shown] + [(q.mention, q.context) for q in questions]
         contexts = [context if self.about["reads_context"] else "" for _, context in texts]
         mentions = pd.DataFrame({"mention": [mention for mention, _ in texts], "context": contexts})
+        spans = [*[(np.nan, np.nan)] * len(shown), *(question.span or (np.nan, np.nan) for question in questions)]
+        mentions[["start", "end"]] = spans
         count = self.task.examples.num_examples
         examples = padded([*([] for _ in shown), *([number[each] for each in row] for row in chosen)], count)
         features, has_image = self._image_features(shown, images, len(questions))
         names = [self.choice.names[example] for example in shown]
         every_name = [*names, *(None for _ in questions)]
-        maker = self.task.make_prompts(mentions.assign(start=np.nan, end=np.nan), every_name, examples, has_image)
+        maker = self.task.make_prompts(mentions, every_name, examples, has_image)
         rows = np.arange(len(shown), len(texts))
         try:
             prompts = maker.of(rows)

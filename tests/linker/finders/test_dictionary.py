@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dim.errors import ConfigError
 from dim.linker import Entity
-from dim.linker.finders import DictionaryFinder
+from dim.linker.finders import DictionaryFinder, dictionary
 from dim.linker.finders.words import words_of
 from dim.linker.knowledge import Knowledge
 
@@ -121,6 +121,20 @@ def test_an_addition_that_was_taken_back_is_not_found() -> None:
     assert finder.find("Zaphod") == []
     knowledge.add([Entity("T", "Trillian")])
     assert finder.find("Trillian") == [(0, 8)]
+
+
+@pytest.mark.parametrize("fault", ["blocks", "hashes"])
+def test_neither_blocks_of_words_nor_equal_hashes_change_what_is_found(
+    monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    text = "Bob and Ada Lovelace, Eve, the Ada Lovelace Institute; Max of Love, Ida Loveland. " * 3
+    expected = DictionaryFinder(PEOPLE).find(text)
+    assert [text[start:end] for start, end in expected] == ["Ada Lovelace", "Ada Lovelace Institute"] * 3
+    if fault == "blocks":
+        monkeypatch.setattr(dictionary, "BLOCK", 3)
+    else:  # by chance: of all words that are as long
+        monkeypatch.setattr(dictionary, "hash", len, raising=False)
+    assert DictionaryFinder(PEOPLE).find(text) == expected
 
 
 def test_an_empty_kb_has_no_name() -> None:

@@ -1,9 +1,11 @@
 """GLiNER's things are mentions; a tiny model with random weights, by GLiNER's own loading code."""
 
+import re
 import sys
 import warnings
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -51,6 +53,31 @@ def test_a_long_text_is_read_to_its_end_and_cut_at_sentences(folder: Path) -> No
     assert found == sorted(found)
     assert max(end for _, end in found) > text.rindex("London") - 30
     assert all(first[1] <= second[0] for first, second in pairwise(found))
+
+
+class Capitals:
+    """A model in GLiNER's place: words with a capital are things, as probable as a tenth of their letters."""
+
+    config = SimpleNamespace(max_len=8)
+    data_processor = SimpleNamespace(
+        words_splitter=lambda text: ((each[0], *each.span()) for each in re.finditer(r"\w+|\S", text))
+    )
+
+    def inference(
+        self, texts: list[str], labels: list[str], threshold: float, batch_size: int
+    ) -> list[list[dict[str, int]]]:
+        assert labels == LABELS
+        found = [[each.span() for each in re.finditer(r"[A-Z]\w+", text)] for text in texts]
+        return [[{"start": s, "end": e} for s, e in each[::-1] if (e - s) / 10 >= threshold] for each in found]
+
+
+def test_places_are_those_of_the_text_and_the_threshold_is_the_models() -> None:
+    text = f"🙂 so Ada went. {SENTENCE} Then {SENTENCE}"
+    every = ["Ada", "Ada", "Lovelace", "London", "Then", "Ada", "Lovelace", "London"]
+    for threshold, names in ((0.3, every), (0.5, ["Lovelace", "London"] * 2), (0.7, ["Lovelace"] * 2), (1, [])):
+        found = GlinerFinder(Capitals(), [*LABELS, LABELS[0]], threshold).find(text)
+        assert [text[start:end] for start, end in found] == names
+        assert found == sorted(set(found))
 
 
 def test_what_cannot_be_opened_is_named(folder: Path, tmp_path: Path) -> None:
