@@ -34,7 +34,7 @@ from dim.training.run_folder import COMPARED, can_resume, is_finished
 INTERRUPTED = 130  #: How a command ends that was.
 RANKED_BY = "compare_rank.json"  #: In a run's folder: the options of `dim rank` that `dim compare` ranked it with.
 OF_RANK = frozenset({"run", "out", "overwrite", "config"})  #: Its options that `dim compare` gives, or has no use for.
-DONE = ("finished", True)  #: A state, and that it is ranked.
+UNRANKED = "finished, without its ranker"
 ALONE = Setting()
 
 
@@ -61,10 +61,10 @@ class Experiment:
         return [fitted] if self.ranking is None else [fitted, ["rank", f"--run={self.run}", *self.ranking]]
 
     def state(self) -> str:
-        """`finished`, `unfinished` (with a checkpoint) or `new`. A run that was only evaluated is not finished.
+        """`finished`, `UNRANKED`, `unfinished` (with a checkpoint) or `new`. What was only evaluated is not finished.
 
         Raises:
-            ConfigError: Another experiment stands in the run's folder.
+            ConfigError: Another experiment stands in the run's folder, or results of another ranker.
         """
         record = self.run / COMPARED
         if not record.exists() and any((self.run / name).exists() for name in ("metrics.json", "checkpoints")):
@@ -84,26 +84,19 @@ class Experiment:
                 "Name another folder with --runs, or remove this one.",
             )
         if is_finished(self.run):
-            return "finished"
+            return "finished" if self.ranking is None or self._is_ranked(self.ranking) else UNRANKED
         return "unfinished" if can_resume(self.run) else "new"
 
-    def is_ranked(self) -> bool:
-        """Whether all that `dim rank` has to do is done.
-
-        Raises:
-            ConfigError: Results of another ranker stand there.
-        """
-        if self.ranking is None:
-            return True
+    def _is_ranked(self, ranking: Sequence[str]) -> bool:
         ranked, record = self.run / RANKED_FOLDER, self.run / RANKED_BY
-        if not (ranked / METRICS).exists() or not is_finished(self.run):
+        if not (ranked / METRICS).exists():
             return False
         remedy, asked = f"Remove {ranked}, or name another folder with --runs.", None
         if record.exists():
             asked = read_json(record, list[str], f"the options of dim rank at {record}", remedy)
-        if asked != list(self.ranking):
+        if asked != list(ranking):
             found = "one that dim compare did not make" if asked is None else f"that of {asked}"
-            raise ConfigError(f"the ranker of the options {list(self.ranking)} in {ranked}", found, remedy)
+            raise ConfigError(f"the ranker of the options {list(ranking)} in {ranked}", found, remedy)
         return True
 
 
@@ -157,15 +150,16 @@ def compare(
         for seed in range(seeds)
         for name, setting, folder in systems
     ]
-    states = [(experiment.state(), experiment.is_ranked()) for experiment in experiments]  # before anything is run
-    check([each for each, state in zip(experiments, states, strict=True) if each.seed == 0 and state != DONE])
+    states = [experiment.state() for experiment in experiments]  # before anything is run
+    check([each for each, state in zip(experiments, states, strict=True) if each.seed == 0 and state != "finished"])
     failed: dict[Path, list[str]] = {}
-    for number, (experiment, (state, is_ranked)) in enumerate(zip(experiments, states, strict=True), start=1):
-        lacks = "" if is_ranked or state != "finished" else ", without its ranker"
-        console.say(Text(f"{number} of {len(experiments)}: {experiment.run} ({state}{lacks})", "bold"))
-        if state != "finished" and not fit(experiment, resume=state == "unfinished"):
+    for number, (experiment, state) in enumerate(zip(experiments, states, strict=True), start=1):
+        console.say(Text(f"{number} of {len(experiments)}: {experiment.run} ({state})", "bold"))
+        if state == "finished":
+            continue
+        if state != UNRANKED and not fit(experiment, resume=state == "unfinished"):
             failed[experiment.run] = experiment.lines[0]
-        elif not is_ranked and not fit_ranker(experiment):
+        elif experiment.ranking is not None and not fit_ranker(experiment):
             failed[experiment.run] = experiment.lines[1]
     done = [folder for *_, folder in systems if any(map(is_finished, folder.glob("seed*")))]
     if done:

@@ -148,9 +148,7 @@ def _computes(place: Path) -> str | None:
     return None if said is None else str(said)
 
 
-def write_export(
-    load: Callable[[], ToExport], place: Path, backend: str, is_int8: bool = False, computes: str = ""
-) -> None:
+def write_export(load: Callable[[], ToExport], place: Path, backend: str, is_int8: bool, computes: str) -> None:
     """Writes a network, and what it makes of some batches, into a folder; one that stands there already is kept.
 
     Args:

@@ -121,22 +121,6 @@ def _span(text: str, place: int, span: Sequence[int]) -> tuple[int, int]:
     return start, end
 
 
-def sentence_around(text: str, start: int, end: int, sentences: int = 1) -> str:
-    """What a linker reads as the context of the mention at `start` to `end`: its sentence, as most are trained on.
-
-    Of several sentences one more stands before the mention's than behind it where their number is even. Where they
-    reach further than 300 characters a sentence on a side, they are cut there, between words.
-
-    Example:
-        >>> sentence_around("Ada sings. Dr. Bob B. Bell paints. Eve sleeps.", 15, 26)
-        'Dr. Bob B. Bell paints.'
-        >>> sentence_around("Ada sings. Dr. Bob B. Bell paints. Eve sleeps.", 15, 26, 2)
-        'Ada sings. Dr. Bob B. Bell paints.'
-    """
-    left, right = place_around(text, start, end, sentences)
-    return text[left:right]
-
-
 def usual_sentences(contexts: Sequence[str]) -> int:
     """How many sentences half of the contexts have at most; between 1 and 9.
 
@@ -149,7 +133,17 @@ def usual_sentences(contexts: Sequence[str]) -> int:
 
 
 def place_around(text: str, start: int, end: int, count: int) -> tuple[int, int]:
-    """Where the sentences of `sentence_around` begin and end, without blanks at either side."""
+    """Where the context begins and ends that a linker reads of the mention at `start` to `end`: so many sentences.
+
+    One is what most are trained on. Of several one more stands before the mention's than behind it where their number
+    is even. Where they reach further than 300 characters a sentence on a side, they are cut there, between words. No
+    blanks stand at either side.
+
+    Example:
+        >>> text = "Ada sings. Dr. Bob B. Bell paints. Eve sleeps."
+        >>> [text[slice(*place_around(text, 15, 26, count))] for count in (1, 2)]
+        ['Dr. Bob B. Bell paints.', 'Ada sings. Dr. Bob B. Bell paints.']
+    """
     before, behind = count // 2, (count - 1) // 2
     left, right = max(0, start - REACH * (before + 1)), min(len(text), end + REACH * (behind + 1))
     # Up to the right end: whether a sentence ends before the mention, its own letters tell.

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from dim.evaluation.results import COLUMNS, HEADINGS, percent
 from dim.report.breakdown import Breakdown
 from dim.report.comparison import Comparison, Estimate, Test
@@ -114,7 +112,7 @@ def comparison_grid(comparison: Comparison) -> Grid:
         if "image" in group.frame
         else "These runs do not say which mentions share an image; each mention was drawn alone."
     )
-    if short := [s.name for s in group.systems if s.undefined and not np.isfinite(s.ranks).all()]:
+    if short := [s.name for s in group.systems if s.undefined and s.misses_golds]:
         notes.append(f"A gold beyond their answers counts 0 in MRR, a lower bound then: {'; '.join(short)}.")
     return Grid(heading_of(group.head), head, rows, num_labels=1, notes=notes)
 

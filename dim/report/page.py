@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -65,6 +64,6 @@ def part_view(part: Part, place: int, dataset: Path | None = None) -> dict[str, 
             for number, (title, figure) in enumerate(figures(comparison).items())
         ],
         "curve_note": head["protocol"] == "full_kb",
-        "not_found": [row.name for row in comparison.group.rows if not np.isfinite(row.ranks).all()],
+        "not_found": [row.name for row in comparison.group.rows if row.misses_golds],
         "mistakes": worst_mistakes(comparison, folder=dataset),
     }

@@ -47,6 +47,11 @@ class System:
         return np.stack([*hits, (1 / self.ranks).mean(1)], axis=1)
 
     @property
+    def misses_golds(self) -> bool:
+        """Whether a gold is not among the answers, so that nobody knows its rank."""
+        return not np.isfinite(self.ranks).all()
+
+    @property
     def hits(self) -> Doubles:
         """The share of seeds [n] that answer each mention right."""
         hits: Doubles = (self.ranks <= 1).mean(0)

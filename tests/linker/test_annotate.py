@@ -15,7 +15,7 @@ from dim.linker.annotate import (
     MOST_SENTENCES,
     REACH,
     Annotation,
-    sentence_around,
+    place_around,
     spans_in,
     usual_sentences,
 )
@@ -35,6 +35,10 @@ def linker(run: Path) -> Linker:
 def asked(run: Path) -> list[Question]:
     """Questions whose mention stands once in their sentence."""
     return [question for question in questions_of(run) if question.context.count(question.mention) == 1]
+
+
+def sentence_around(text: str, start: int, end: int, count: int = 1) -> str:
+    return text[slice(*place_around(text, start, end, count))]
 
 
 def mark(text: str, mention: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ import dim.serve.spacy_component
 from dim.data.dataset import NIL
 from dim.errors import ConfigError, DataError
 from dim.linker import Answer, Linker
-from dim.linker.annotate import marked_questions, sentence_around
+from dim.linker.annotate import marked_questions, place_around
 from dim.linker.answer import questions_of as questions_given
 from dim.reranker.features import FEATURES
 from dim.reranker.network import RankerNetwork
@@ -93,7 +93,10 @@ def test_every_entity_gets_the_linkers_answer(nlp: Language, linker: Linker, tex
     assert [len(doc.ents) for doc in docs] == [3, 0, 0, 3, 1, *[1] * 6]
     for doc in docs:
         questions = [
-            {"mention": span.text, "context": sentence_around(doc.text, span.start_char, span.end_char)}
+            {
+                "mention": span.text,
+                "context": doc.text[slice(*place_around(doc.text, span.start_char, span.end_char, 1))],
+            }
             for span in doc.ents
         ]
         for span, answers in zip(doc.ents, linker.link_batch(questions), strict=True):
