@@ -20,7 +20,7 @@ from dim.encoders.model_files import copy_files, load_pickled, transformers_file
 from dim.encoders.weights import hash_files
 from dim.errors import ConfigError, DataError
 
-ADAPTER = "adapter_config.json"  #: Of PEFT: the folder has weights to be added to those of another one.
+ADAPTER = "adapter_config.json"  #: Of PEFT: the folder has weights to be added to others, its own or another folder's.
 _OTHER_WEIGHTS = {".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX", ".gguf": "llama.cpp (GGUF)", ".ot": "Rust"}
 
 
@@ -280,7 +280,8 @@ def check_vocabulary(loaded: Any, what: str) -> None:
 
 def check_folder(folder: Path, what: str) -> None:
     """Raises ConfigError where a folder is of another kind than Transformers loads, saying which and what to do."""
-    # With an adapter beside them Transformers reads the base's weights, wherever that stands, and adds the adapter's.
+    # To such a folder's weights Transformers (5.24) adds those of the adapter beside them, unasked, where PEFT is
+    # installed; no fingerprint has them.
     is_adapted = (folder / ADAPTER).is_file()
     if (folder / "config.json").is_file() and not _holds_other_weights_alone(folder) and not is_adapted:
         return
