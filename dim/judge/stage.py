@@ -93,14 +93,15 @@ def shown_of(said: Judged, verdict: Verdict, top_k: int, gold: int = -1) -> Show
     seen = np.flatnonzero(places == gold)
     probabilities = said.probabilities[places]
     rest = float(said.probabilities[said.order[top_k:]].sum())  # as a difference the little that is left were 0
+    rest += max(0.0, 1.0 - float(said.probabilities.sum()))
     return Shown(probabilities, rest, verdict, int(seen[0]) if len(seen) else len(places))
 
 
 def combined(said: Judged, verdict: Verdict, top_k: int, weights: JudgeWeights) -> Judged:
     """What ranker and judge say together; where the judge abstained, what the ranker says.
 
-    The candidates that the judge did not see share what is left as they did before: all that they had, unless it could
-    say "none of them". Scores are logarithms of probabilities then.
+    The candidates that the judge did not see, and that the gold is no candidate, share what is left as they did before:
+    all that they had, unless it could say "none of them". Scores are logarithms of probabilities then.
 
     Args:
         said: What the ranker says.

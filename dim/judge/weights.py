@@ -18,14 +18,14 @@ PRIOR = 1.0  #: So many mentions speak for the ranker alone: of a handful of men
 
 @dataclass(frozen=True)
 class Shown:
-    """What is combined of one case: the candidates that the judge saw, and all others as one alternative.
+    """What is combined of one case: the candidates that the judge saw, and all else as one alternative.
 
-    The others are one where the judge could say "none of them"; elsewhere they keep the ranker's probability: of what
-    it did not read a judge says nothing.
+    All else is one where the judge could say "none of them"; elsewhere it keeps the ranker's probability: of what it did
+    not read a judge says nothing.
 
     Attributes:
         probabilities: [c], the ranker's, of the candidates that the judge saw.
-        rest: The ranker's of all others together.
+        rest: The ranker's that none of these is the gold: that it is another candidate, or no candidate at all.
         verdict: The judge's; it did not abstain.
         gold: The place of the gold; c: it is among the others, or no candidate at all.
     """

@@ -101,6 +101,16 @@ def test_none_of_them_moves_what_it_takes_to_those_that_were_not_shown():
     assert after.probabilities[0] / after.probabilities[1] == pytest.approx(0.5 / 0.3)
 
 
+def test_that_the_gold_is_no_candidate_keeps_its_probability():
+    before = said([0.4, 0.3, 0.1])
+    for asked in (verdict(0.1, 0.1, none=0.9), verdict(0.1, 0.1, 0.1, none=0.9), verdict(0.1, 0.1, 0.1)):
+        same = combined(before, asked, len(asked.scores), JudgeWeights())
+        assert same.probabilities == pytest.approx(before.probabilities)
+    after = combined(before, verdict(0.05, 0.05, none=0.9), 2, JudgeWeights(1, 1))
+    assert (1 - after.probabilities.sum()) / after.probabilities[2] == pytest.approx(0.2 / 0.1)
+    assert after.probabilities[2] > 0.1
+
+
 def test_what_moves_to_those_that_were_not_shown_is_not_lost_where_they_had_next_to_nothing():
     before = said([0.6, 0.4, 2e-17, 1e-17])
     after = combined(before, verdict(0.05, 0.05, none=0.9), 2, JudgeWeights(0.3, 1))
