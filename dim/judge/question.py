@@ -93,7 +93,7 @@ class Asked:
 
         Args:
             text: What the model said.
-            alternatives: Of each of its tokens the most probable ones with their logarithms; None: there are none.
+            alternatives: As of `Reply`.
         """
         letter = letter_of(usable_text(text), self)
         if letter is None:
@@ -149,17 +149,20 @@ def _shares_of(letters: str, chosen: str, alternatives: Sequence[Mapping[str, fl
     A letter that is not among the alternatives that a server gives is less probable than all that are: it counts as
     the least of them, or as what is left beside them, whichever is less.
     """
-    for of_token in alternatives:
-        known: dict[str, float] = {}
-        for token, value in of_token.items():
-            letter = token.strip(" \n\t*(\"'`).:").upper()
-            if letter in letters and len(letter) == 1:
-                known[letter] = float(np.logaddexp(known.get(letter, -math.inf), value))
-        if chosen in known:
-            left = math.log(max(1.0 - sum(math.exp(value) for value in of_token.values()), 1e-9))
-            least = min(left, *of_token.values())
-            return [known.get(each, least) for each in letters]
-    return None
+    written = next((each for each in alternatives if _letter_in(next(iter(each), "")) == chosen), None)
+    if written is None:
+        return None
+    known: dict[str, float] = {}
+    for token, value in written.items():
+        letter = _letter_in(token)
+        known[letter] = float(np.logaddexp(known.get(letter, -math.inf), value))
+    left = math.log(max(1.0 - sum(math.exp(value) for value in written.values()), 1e-9))
+    least = min(left, *written.values())
+    return [known.get(each, least) for each in letters]
+
+
+def _letter_in(token: str) -> str:
+    return token.strip(" \n\t*(\"'`).:").upper()
 
 
 def _line(text: str) -> str:

@@ -1,5 +1,7 @@
 """What counts as an answer to a question with letters."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,14 @@ def test_a_whole_name_is_its_candidate_also_where_it_begins_or_ends_as_an_answer
 
 def test_a_name_that_two_candidates_have_is_neither_nor_a_letter():
     assert letter_of("B. King", asked_of("B. King", "B. King")) is None
+
+
+def test_log_probabilities_are_read_where_the_letter_was_written():
+    first = {"The": math.log(0.7), "B": math.log(0.2), "A": math.log(0.1)}
+    letters = {" A": math.log(0.9), " B": math.log(0.06), " C": math.log(0.04)}
+    tokens = [first, {" answer": 0.0}, {" is": 0.0}, letters, {".": 0.0}]
+    found = asked_of("Ada", "Bob").read("The answer is A.", tokens)
+    assert np.exp([*found.scores, found.none]) == pytest.approx([0.9, 0.06, 0.04])
 
 
 MANY = 50_000
