@@ -99,6 +99,7 @@ class LocalModelJudge(ModelJudge):
                 answer = known.get(self._key(question))
                 if answer is None:
                     answer = self._answer(question)
+                    known[answer.request_hash] = answer
                     add(answer)
                 found.append(self._read(question, answer))
         return found

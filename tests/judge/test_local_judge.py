@@ -74,7 +74,7 @@ def test_what_is_in_the_record_is_not_worked_out_again(model, tmp_path, monkeypa
     assert [answer.entity_id for answer in answers] == ["mention-0", "mention-1"]
     worked = []
     monkeypatch.setattr(judge, "_answer", lambda asked, made=judge._answer: worked.append(asked) or made(asked))
-    after = judge.decide(cases, tmp_path)
+    after = judge.decide([*cases, cases[2]], tmp_path)
     assert len(worked) == 1
     assert [verdict.scores.tolist() for verdict in after[:2]] == [verdict.scores.tolist() for verdict in before]
 
