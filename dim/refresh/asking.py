@@ -145,7 +145,7 @@ class Asker:
                 seconds = time.monotonic() - start
                 self._learn(flight, reply, seconds)
             except BudgetSpentError as stop:
-                self._stop = str(stop)
+                self._stop = self._stop or str(stop)
                 break
             finally:
                 await self.window.leave()
@@ -174,14 +174,14 @@ class Asker:
 
     async def _takes_turn(self, reserved: tuple[int, int]) -> bool:
         """Waits for the pacer; False, with nothing used, where the server wants no more requests."""
+        has_turn = False
         try:
             await self.pacer.wait()
-        except asyncio.CancelledError:
-            self.budget.give_back(reserved)
-            raise
-        if self._is_sent_away:
-            self.budget.give_back(reserved)
-        return not self._is_sent_away
+            has_turn = not self._is_sent_away
+        finally:
+            if not has_turn:
+                await self.budget.give_back(reserved)
+        return has_turn
 
     async def _wait_after(self, request: Request, reply: Reply, num_failures: int) -> None:
         if reply.retry_after is not None and reply.retry_after > self.retries.max_wait_s:

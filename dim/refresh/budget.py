@@ -165,12 +165,14 @@ class Budget:
         tokens = f"{self.tokens_in:,} tokens in, {self.tokens_out:,} out"
         return f"{self.requests:,} requests{timed_out}, {tokens}{cost}{counted}{charged}{cut}"
 
-    def give_back(self, reserved: tuple[int, int]) -> None:
-        """Undoes a reservation whose call was never sent, at the end of a run (nobody who waits is woken)."""
-        self.requests -= 1
-        self.num_in_flight -= 1
-        self._reserved_in -= reserved[0]
-        self._reserved_out -= reserved[1]
+    async def give_back(self, reserved: tuple[int, int]) -> None:
+        """Undoes a reservation whose call was never sent."""
+        async with self._settled:
+            self.requests -= 1
+            self.num_in_flight -= 1
+            self._reserved_in -= reserved[0]
+            self._reserved_out -= reserved[1]
+            self._settled.notify_all()
 
     def _requests_spent(self) -> bool:
         return self.limits.requests is not None and self.requests >= self.limits.requests

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import HANG
 
 from dim.errors import ConfigError
 from dim.refresh.budget import Budget, BudgetSpentError, Limits, Prices
@@ -62,6 +63,18 @@ def test_one_call_waits_for_what_another_gives_back() -> None:
     calls = [(80, 10, 5), (80, 10, 5), (80, 10, 5)]
     assert asyncio.run(spend(budget, calls, 3, lambda: None)) == 3
     assert asyncio.run(spend(budget, [(80, 10, 0)], 1, lambda: None)) == 0  # 30 + 80 > 100
+
+
+def test_one_call_waits_for_what_another_that_was_never_sent_gives_back() -> None:
+    async def run() -> tuple[int, int]:
+        budget = Budget(Limits(tokens=100), Prices())
+        reserved = await budget.reserve(80, 0)
+        waiting = asyncio.create_task(budget.reserve(60, 0))
+        await asyncio.sleep(0)
+        await budget.give_back(reserved)
+        return await asyncio.wait_for(waiting, HANG)
+
+    assert asyncio.run(run()) == (60, 0)
 
 
 @pytest.mark.parametrize(

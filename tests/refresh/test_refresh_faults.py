@@ -23,7 +23,7 @@ from refreshing import (
     run,
     spoken,
 )
-from waiting import HANG, wait_until
+from waiting import HANG, ending, wait_until
 
 from dim.data.dataset import Dataset
 from dim.errors import ConfigError
@@ -154,6 +154,21 @@ def test_retry_after_holds_every_request(data: Path, monkeypatch: pytest.MonkeyP
     with FaultyServer(script, lambda: moved.now) as server:
         run(data, server, concurrency=1)
     assert [time for time, _, _, _ in server.requests] == [0] * 3 + [40] * 14
+
+
+def test_a_wait_longer_than_a_run_should_take_stops_also_who_waits_for_a_turn_or_for_tokens(
+    data: Path, capsys: Any
+) -> None:
+    def script(number: int, question: str, body: Any) -> Any:
+        if len(server.requests) == 1:
+            return kind_answer(number, question, body)
+        return 429, {"Retry-After": "3600"}, {"error": {"message": "tomorrow"}}
+
+    rate = {"concurrency": 3, "requests_per_minute": 200}  # the third finds no tokens left while the second has no turn
+    with FaultyServer(script) as server, ending(60):
+        run(data, server, max_tokens=1000, max_total_tokens=2900, **rate)
+    assert len(server.requests) == 2
+    assert "the server asks to wait for 3,600 s. 15 entities are left" in spoken(capsys)
 
 
 def test_a_wait_longer_than_a_run_should_take_stops_it(data: Path, capsys: Any) -> None:
