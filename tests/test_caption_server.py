@@ -158,6 +158,28 @@ def test_a_server_that_fails_at_the_first_question_is_not_called_blind(tmp_path:
     assert journal(dataset) == []
 
 
+def test_a_server_that_wants_no_more_requests_or_fails_until_the_budget_is_spent_is_not_called_blind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"]])
+    away = (429, {"Retry-After": "3600"}, {"error": {"message": "tomorrow"}})
+    with FaultyServer(lambda *_: away) as server:
+        ask(dataset, server)
+    assert "the server asks to wait for 3,600 s" in " ".join(capsys.readouterr().out.split())
+    with FaultyServer(lambda *_: (500, {}, {})) as server:
+        ask(dataset, server, max_requests=1)
+    assert [line["status"] for line in journal(dataset)] == ["rate_limited", "server_error"]
+
+
+def test_an_image_under_two_names_is_asked_about_once(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [["1.png"], ["2.png"]], mention=["Ana", "Ana"])
+    (dataset.image_root / "2.png").write_bytes((dataset.image_root / "1.png").read_bytes())
+    with FaultyServer(sees) as server:
+        ask(dataset, server, concurrency=1)
+        assert len(server.requests) == 2
+    assert captions(dataset) == ["Who? Ana 0"] * 2
+
+
 def test_a_copy_with_other_times_is_not_paid_for_again_also_in_a_notebook(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [["1.png"], ["2.png"]])
 

@@ -133,7 +133,8 @@ class ServerJudge(ChatServer, Judge):
 
     async def _ask(self, questions: Sequence[Asked], latest: dict[str, Answer], add: Keep | None) -> str:
         """Asks what has no finished answer, and puts each answer into `latest`. Returns why it stopped early."""
-        pending = [each for each in questions if not self._is_known(latest.get(self._key(each)))]
+        keyed = {self._key(each): each for each in questions}  # what two ask alike is asked once
+        pending = [each for key, each in keyed.items() if not self._is_known(latest.get(key))]
         if not pending:
             return ""
         shows = add is not None
@@ -146,7 +147,7 @@ class ServerJudge(ChatServer, Judge):
                     latest[answer.request_hash] = answer
                     advance(replace(answer, status="ok") if self._is_finished(answer) else answer)  # a cut one is read
 
-                has_answered = any(answer.status == "ok" for answer in latest.values())
+                has_answered = any(answer.is_to(self.model, self.prompt_hash) for answer in latest.values())
                 asker = self.asker(endpoint, self.spent, TokenCounter(), self.prompt_hash, keep, has_answered)
                 return await asker.run(self._requests(pending))
 

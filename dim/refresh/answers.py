@@ -71,6 +71,10 @@ class Answer:
     tokens_by: str | None = None
     alternatives: list[dict[str, float]] | None = None
 
+    def is_to(self, model: str, prompt_hash: str) -> bool:
+        """Whether a model gave it, finished, to a prompt of this template: the server answers such questions."""
+        return self.status == "ok" and (self.model, self.prompt_hash) == (model, prompt_hash)
+
 
 Keep = Callable[[Answer], None]  #: Takes an answer, which then stays.
 _HINTS = get_type_hints(Answer)

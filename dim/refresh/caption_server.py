@@ -22,7 +22,7 @@ from dim.refresh.client import Endpoint
 from dim.refresh.pictures import QUESTION, SightPicture, data_url
 from dim.refresh.progress import answer_progress
 from dim.refresh.prompt import Prompt
-from dim.refresh.reply import usable_text
+from dim.refresh.reply import RETRIED, usable_text
 from dim.refresh.tokens import LARGEST_SIDE, TokenCounter
 
 BLIND = "blind"  #: The status of a model that could not tell what a picture shows.
@@ -154,10 +154,11 @@ class CaptionAsking:
         first = next(requests, None)
         if first is None:
             return ""
-        with answer_progress("caption", self.budget, len(pending)) as advance:
+        num_asked = len({self.hashes[picture] for picture in pending})
+        with answer_progress("caption", self.budget, num_asked) as advance:
             async with server.endpoint() as endpoint:
-                if server.check_sight:
-                    await self._check_sight(endpoint, add)
+                if server.check_sight and (stop := await self._check_sight(endpoint, add)):
+                    return stop
 
                 def keep(answer: Answer) -> None:
                     self._keep(add, answer)
@@ -166,12 +167,12 @@ class CaptionAsking:
                 self.asker = self._asker(endpoint, keep, self._has_answered)
                 return await self.asker.run(chain([first], requests))
 
-    async def _check_sight(self, endpoint: Endpoint, add: Keep) -> None:
-        """Asks about a picture made for it, once for each server and model."""
+    async def _check_sight(self, endpoint: Endpoint, add: Keep) -> str:
+        """Asks about a picture made for it, once for each server and model. Returns why it stopped without an answer."""
         key = self.server.request_hash(SIGHT, endpoint.url)
         known = self.latest.get(key)
         if known is not None and known.status == "ok":
-            return
+            return ""
         picture = SightPicture.drawn(random.SystemRandom())
         told: list[Answer] = []
         prompt = Prompt("", QUESTION, data_url(picture.image, self.server.image_side))
@@ -179,6 +180,9 @@ class CaptionAsking:
         if not told:
             raise ConfigError("room in the budget for a first question", stop, "Raise it, or set check_sight to false.")
         (answer,) = told
+        if answer.status in RETRIED:
+            self._keep(add, answer)
+            return stop
         is_told = answer.status == "ok" and picture.is_told_by(usable_text(answer.text))
         expected = f"{', '.join(picture.colours)}, {picture.number}"
         said = answer.text.strip()[:200] or f"nothing ({answer.status}, {answer.detail})"
@@ -190,25 +194,31 @@ class CaptionAsking:
                 "Name a vision model (a server may drop the image of one that is none), raise max_tokens where the "
                 "answer was cut, or set check_sight to false for a model that sees and cannot count.",
             )
+        return ""
 
     @property
     def _has_answered(self) -> bool:
-        return any(answer.status == "ok" for answer in self.latest.values())
+        return any(answer.is_to(self.server.model, self._prompt_hash) for answer in self.latest.values())
+
+    @property
+    def _prompt_hash(self) -> str:
+        return content_hash(self.server.question)
 
     def _asker(self, endpoint: Endpoint, keep: Callable[[Answer], None], has_answered: bool = False) -> Asker:
-        prompt_hash = content_hash(self.server.question)
-        return self.server.asker(endpoint, self.budget, TokenCounter(), prompt_hash, keep, has_answered)
+        return self.server.asker(endpoint, self.budget, TokenCounter(), self._prompt_hash, keep, has_answered)
 
     def _keep(self, add: Keep, answer: Answer) -> None:
         add(answer)
         self.latest[answer.request_hash] = answer
 
     def _requests(self, pending: Sequence[int]) -> Iterator[Request]:
-        """The requests, each image decoded when its turn comes."""
+        """The requests, each image decoded when its turn comes; what two pictures ask alike is asked once."""
+        begun: set[str] = set()
         for picture in pending:
             asked = self.pictures[picture]
             url = self._shown(picture)
-            if url is not None:
+            if url is not None and self.hashes[picture] not in begun:
+                begun.add(self.hashes[picture])
                 yield Request(asked.paths[0], Prompt("", asked.question, url), self.hashes[picture])
 
     def _shown(self, picture: int) -> str | None:

@@ -133,6 +133,25 @@ def test_failures_are_asked_for_again_by_the_next_call(tmp_path):
     assert len(server.requests) == 4
 
 
+def test_what_another_template_was_answered_does_not_tell_that_this_one_is(tmp_path):
+    (tmp_path / "mine.txt").write_text("{{ mention }} {{ context }} {{ options }} {{ none }}")
+    with FaultyServer(right) as server:
+        judge_at(server).decide([case(0)], tmp_path)
+    with (
+        FaultyServer(lambda *_: (400, {}, {"error": {"message": "no system message"}})) as server,
+        pytest.raises(ConfigError, match="no system message"),
+    ):
+        judge_at(server, template=tmp_path / "mine.txt").decide([case(n) for n in range(5)], tmp_path)
+    assert len(server.requests) == 1
+
+
+def test_what_is_asked_twice_is_paid_once(tmp_path):
+    with FaultyServer(right) as server:
+        found = judge_at(server, concurrency=1).decide([case(0), case(0)], tmp_path)
+    assert [verdict.chosen for verdict in found] == [0, 0]
+    assert len(server.requests) == 1
+
+
 def with_logprobs(text, shares):
     body = completion(text)
     top = [{"token": letter, "logprob": math.log(share)} for letter, share in shares.items()]
