@@ -18,7 +18,7 @@ from dim.core.retry_after import retry_after
 from dim.errors import ConfigError, MissingExtraError
 from dim.refresh.prompt import Parameters, Prompt
 from dim.refresh.reply import Reply, Status, own_words, read_reply
-from dim.refresh.streamed import StreamBrokenError, whole_answer
+from dim.refresh.streamed import StreamBrokenError, lines_of, whole_answer
 
 KEY, BASE_URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 #: A shorter key is a word such as `none` that a local server is given, and no secret.
@@ -100,7 +100,7 @@ class Endpoint:
             transport = sys.modules[type(response.http_response).__module__.partition(".")[0]]  # httpx or httpx2
             try:
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    return await whole_answer(self._redact(line) async for line in response.iter_lines())
+                    return await whole_answer(self._redact(line) async for line in lines_of(response.iter_text()))
                 return str(await response.text())
             except transport.TimeoutException as error:
                 raise self._openai.APITimeoutError(request=response.http_request) from error

@@ -38,13 +38,14 @@ _WORDS = ("error", "detail", "message", "msg", "error_message", "title")
 _REFUSAL = re.compile(
     r"(?:(?:i['’]?m|i am) (?:so |very )?sorry|sorry|apologies|i apologi[sz]e|unfortunately)\b[^.]{0,60}"
     r"\b(?:can['’]?t|cannot|can not|unable|not able|do(?:es)?n['’]?t|do not|no information)"
-    r"|i (?:can['’]?t|cannot|can not|won['’]?t|will not|must decline|(?:am|['’]m) (?:unable|not able))\b"
-    r"|i['’]m (?:unable|not able)\b"
+    # In small letters: "I Can't Dance" is a song.
+    r"|i (?-i:can['’]?t|cannot|can not|won['’]?t|will not|must decline|(?:am|['’]m) (?:unable|not able))\b"
+    r"|i['’]m (?-i:unable|not able)\b"
     r"|as an? (?:ai|artificial intelligence|(?:large )?language model)\b"
     r"|i (?:do not|don['’]?t) have (?:any |enough |specific |sufficient )*(?:information|knowledge|details)\b",
     re.IGNORECASE,
 )
-_REASONING = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+_THINKS, _THOUGHT = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class Reply:
         retry_after: Seconds that the server asks to wait.
         system_fingerprint: The state of the server in its own words, where it says any.
         is_all: Whether `text` is all that the model wrote: thoughts may stand beside it.
-        alternatives: Of its first tokens the most probable ones with their log-probabilities; None: it gave none.
+        alternatives: Of its first tokens the most probable ones with their log-probabilities, that which was written
+            first; None: it gave none.
     """
 
     status: Status
@@ -89,7 +91,7 @@ def read_reply(body: str) -> Reply:
         'malformed'
     """
     try:
-        document = json.loads(body)
+        document = _parsed(body)
     except (ValueError, RecursionError):
         return Reply("malformed", detail=f"no JSON: {body[:80]!r}")
     fields = document if isinstance(document, dict) else {}
@@ -99,11 +101,12 @@ def read_reply(body: str) -> Reply:
     message = choice.get("message")
     if not isinstance(message, dict):
         return Reply("malformed", "", model, None, tokens_in, tokens_out, f"no choices: {body[:80]!r}")
-    content, refusal, reason = message.get("content"), message.get("refusal"), choice.get("finish_reason")
-    if content is not None and not isinstance(content, str):
+    refusal, reason = message.get("refusal"), choice.get("finish_reason")
+    if (spoken := text_of(message.get("content"))) is None:
         return Reply("malformed", "", model, None, tokens_in, tokens_out, f"content is no text: {body[:80]!r}")
-    said = refusal if isinstance(refusal, str) and refusal else content or ""
-    status, detail = _judge(content or "", bool(refusal), reason)
+    content, has_thoughts = spoken
+    said = refusal if isinstance(refusal, str) and refusal else content
+    status, detail = _judge(content, bool(refusal), reason)
     state = fields.get("system_fingerprint")
     return Reply(
         status,
@@ -114,7 +117,7 @@ def read_reply(body: str) -> Reply:
         tokens_out,
         detail,
         system_fingerprint=state if isinstance(state, str) else None,
-        is_all=not any(message.get(name) for name in THOUGHTS) and not (refusal and content),
+        is_all=not has_thoughts and not any(message.get(name) for name in THOUGHTS) and not (refusal and content),
         alternatives=_alternatives(choice.get("logprobs")),
     )
 
@@ -127,7 +130,7 @@ def own_words(body: str) -> str:
         ('Server is pinned to tiny.', 'Bad gateway')
     """
     try:
-        said: Any = json.loads(body)
+        said: Any = _parsed(body)
     except (ValueError, RecursionError):
         said = body
     place = ""
@@ -146,11 +149,36 @@ def own_words(body: str) -> str:
 def usable_text(text: str) -> str:
     """The text without a reasoning model's thoughts before it, and without white space around it.
 
+    The chat templates of some (DeepSeek-R1, QwQ) open the thoughts in the prompt, so that the answer only ends them.
+
     Example:
-        >>> usable_text("<think>Who is it?</think> A tall man. ")
-        'A tall man.'
+        >>> usable_text("<think>Who is it?</think> A tall man. "), usable_text("Who is it?</think> A tall man.")
+        ('A tall man.', 'A tall man.')
     """
-    return _REASONING.sub("", text, count=1).strip() if text.lstrip().startswith("<think>") else text.strip()
+    text = text.strip()
+    thoughts, end, said = text.partition(_THOUGHT)
+    if text.startswith(_THINKS) or (end and _THINKS not in thoughts):
+        return said.strip()
+    return text
+
+
+def text_of(content: Any) -> tuple[str, bool] | None:
+    """The text of a message's content, and whether thoughts stand beside it; None: it is neither text nor parts of it.
+
+    Some servers give parts, of which those of type `text` are said and others thought (Mistral's, of models that reason).
+
+    Example:
+        >>> text_of([{"type": "thinking", "thinking": []}, {"type": "text", "text": "A tall man."}])
+        ('A tall man.', True)
+    """
+    if content is None or isinstance(content, str):
+        return content or "", False
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        return None
+    texts = [part.get("text") for part in content if part.get("type") == "text"]
+    if not all(isinstance(each, str) for each in texts):
+        return None
+    return "".join(texts), len(texts) < len(content)
 
 
 def is_refusal(text: str) -> bool:
@@ -178,6 +206,12 @@ def _judge(content: str, has_refusal: bool, reason: Any) -> tuple[Status, str]:
     if reason not in ("stop", None):
         return "malformed", f"ended by {reason!r}"
     return "ok", ""
+
+
+def _parsed(body: str) -> Any:
+    """A body's JSON. Half a character (`"\\ud83d"`), which no file can hold, is joined to its other half or replaced."""
+    whole = json.dumps(json.loads(body), ensure_ascii=False)
+    return json.loads(whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _first(choices: Any) -> dict[str, Any]:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-from dim.refresh.reply import THOUGHTS, own_words
+from dim.refresh.reply import THOUGHTS, own_words, text_of
 
 DONE = "[DONE]"
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_SURE_LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")  # a last \r may be half of \r\n
 
 
 class StreamBrokenError(Exception):
     """A server broke its answer off; the text says why, in its own words where it had any."""
+
+
+async def lines_of(texts: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The lines of an event stream, whose text comes in any pieces: they end in \\n, \\r\\n or \\r, and in nothing else.
+
+    HTTPX cuts lines as `str.splitlines` does, also at U+2028 and others, which JSON may hold as they are.
+    """
+    held = ""
+    async for text in texts:
+        *whole, held = _SURE_LINE_END.split(held + text)
+        for line in whole:
+            yield line
+    for line in _LINE_END.split(held):
+        yield line
 
 
 async def whole_answer(lines: AsyncIterator[str]) -> str:
@@ -54,10 +71,15 @@ async def whole_answer(lines: AsyncIterator[str]) -> str:
         logprobs = choice.get("logprobs")
         listed = logprobs.get("content") if isinstance(logprobs, dict) else None
         tokens += listed if isinstance(listed, list) else []
-        for name, parts in said.items():
-            part = delta.get(name) if isinstance(delta, dict) else None
-            # Of what is no text it only counts that it was there.
-            parts += [part if isinstance(part, str) else json.dumps(part)] if part else []
+        parts = delta if isinstance(delta, dict) else {}
+        if (spoken := text_of(parts.get("content"))) is None:
+            return data  # no text, as a whole body's could be
+        said["content"].append(spoken[0])
+        for name in ("refusal", *THOUGHTS):  # of what is no text it only counts that it was there
+            if part := parts.get(name):
+                said[name].append(part if isinstance(part, str) else json.dumps(part))
+        if spoken[1]:
+            said[THOUGHTS[0]].append(json.dumps(parts["content"]))
     if reason is None and not is_done:
         raise StreamBrokenError("the stream ended before the answer")
     message: dict[str, Any] = {name: "".join(parts) for name, parts in said.items() if parts}

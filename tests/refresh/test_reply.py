@@ -18,6 +18,10 @@ def body(content: Any, reason: str | None = "stop", **more: Any) -> str:
         (body("<think>hm</think>A tall man."), "ok"),
         (body("<think>hm", "length"), "truncated"),
         (body("<think>hm</think>"), "empty"),
+        (body("hm</think>A tall man."), "ok"),
+        (body("hm</think>"), "empty"),
+        (body([{"type": "thinking", "thinking": []}, {"type": "text", "text": "A tall man."}]), "ok"),
+        (body([{"type": "text", "text": None}]), "malformed"),
         (body(None), "empty"),
         (body("A tall m", "length"), "truncated"),
         (body("A man", "tool_calls"), "malformed"),
@@ -79,6 +83,8 @@ def test_sentences_of_refusal_are_seen(text: str) -> None:
         "I, Claudius is a novel.",
         "Iggy Pop is a singer; he is never sorry.",
         "As an aide to the king, she wore red.",
+        "I Can't Dance is a song by Genesis.",
+        "I Will Not Be Sad in This World is an album.",
     ],
 )
 def test_descriptions_are_no_refusals(text: str) -> None:
@@ -87,3 +93,10 @@ def test_descriptions_are_no_refusals(text: str) -> None:
 
 def test_only_thoughts_at_the_beginning_are_taken_off() -> None:
     assert usable_text("A man. <think>x</think>") == "A man. <think>x</think>"
+    assert usable_text("Who is it? I can't say.</think>\n\nA tall man.") == "A tall man."
+
+
+def test_half_a_character_is_replaced_since_no_file_can_hold_it() -> None:
+    reply = read_reply(body("A tall \ud83d man, \ud83d\ude00.", model="m\udc00"))
+    assert (reply.text, reply.model) == ("A tall \ufffd man, \N{GRINNING FACE}.", "m\ufffd")
+    assert own_words('{"detail": "no \\ud83d"}') == "no \ufffd"

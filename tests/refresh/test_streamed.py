@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dim.refresh.reply import read_reply
-from dim.refresh.streamed import StreamBrokenError, whole_answer
+from dim.refresh.streamed import StreamBrokenError, lines_of, whole_answer
 
 
 def answer(*lines: str) -> str:
@@ -46,6 +46,34 @@ def test_the_parts_are_put_together() -> None:
 )
 def test_a_stream_has_the_status_of_its_answer(lines: list[str], status: str) -> None:
     assert read_reply(answer(*lines)).status == status
+
+
+def test_parts_are_text_and_thoughts() -> None:
+    thought = [{"type": "thinking", "thinking": [{"type": "text", "text": "Who?"}]}]
+    said = [{"type": "text", "text": "A tall"}]
+    chunks = (chunk(delta={"content": each}) for each in (thought, said, " man."))
+    reply = read_reply(answer(*chunks, chunk(delta={}, finish_reason="stop")))
+    assert (reply.status, reply.text, reply.is_all) == ("ok", "A tall man.", False)
+    assert read_reply(answer(chunk(delta={"content": {"text": "A"}}, finish_reason="stop"))).status == "malformed"
+
+
+def test_half_a_character_in_each_of_two_chunks_is_one() -> None:
+    chunks = (chunk(delta={"content": half}) for half in ("\ud83d", "\ude00"))
+    assert read_reply(answer(*chunks, chunk(delta={}, finish_reason="stop"))).text == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_lines_end_as_those_of_an_event_stream_do_and_not_where_json_may_go_on(size: int) -> None:
+    text = 'data: "a\u2028b\x85c"\r\ndata: 1\n\ndata: 2\rdata: 3\r'
+
+    async def lines() -> list[str]:
+        async def pieces() -> AsyncIterator[str]:
+            for start in range(0, len(text), size):
+                yield text[start : start + size]
+
+        return [line async for line in lines_of(pieces())]
+
+    assert asyncio.run(lines()) == ['data: "a\u2028b\x85c"', "data: 1", "", "data: 2", "data: 3", ""]
 
 
 def test_a_stream_that_breaks_off_is_no_answer() -> None:
