@@ -21,16 +21,16 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
 
     async def watched() -> T:
-        begun.set_result((asyncio.get_running_loop(), asyncio.current_task()))
-        return await work
+        task = asyncio.ensure_future(work)
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await task
 
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(asyncio.run, watched())
         try:
-            return running.result()
+            return pool.submit(asyncio.run, watched()).result()
         except KeyboardInterrupt:
             loop, task = begun.result()
             with suppress(RuntimeError):  # it has just ended, and its loop is closed

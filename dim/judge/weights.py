@@ -20,8 +20,8 @@ PRIOR = 1.0  #: So many mentions speak for the ranker alone: of a handful of men
 class Shown:
     """What is combined of one case: the candidates that the judge saw, and all else as one alternative.
 
-    All else is one where the judge could say "none of them"; elsewhere it keeps the ranker's probability: of what it did
-    not read a judge says nothing.
+    All else is one where the judge could say "none of them"; elsewhere it keeps the probability that it has: of what
+    it did not read a judge says nothing.
 
     Attributes:
         probabilities: [c], the ranker's, of the candidates that the judge saw.

@@ -168,7 +168,7 @@ class CaptionAsking:
                 return await self.asker.run(chain([first], requests))
 
     async def _check_sight(self, endpoint: Endpoint, add: Keep) -> str:
-        """Asks about a picture made for it, once for each server and model. Returns why it stopped without an answer."""
+        """Asks about a picture made for it, once for each server and model. Returns why there is no answer."""
         key = self.server.request_hash(SIGHT, endpoint.url)
         known = self.latest.get(key)
         if known is not None and known.status == "ok":

@@ -165,7 +165,7 @@ def usable_text(text: str) -> str:
 def text_of(content: Any) -> tuple[str, bool] | None:
     """The text of a message's content, and whether thoughts stand beside it; None: it is neither text nor parts of it.
 
-    Some servers give parts, of which those of type `text` are said and others thought (Mistral's, of models that reason).
+    Some servers give parts, of which those of type `text` are said and others thought (Mistral's reasoning models).
 
     Example:
         >>> text_of([{"type": "thinking", "thinking": []}, {"type": "text", "text": "A tall man."}])
@@ -209,7 +209,7 @@ def _judge(content: str, has_refusal: bool, reason: Any) -> tuple[Status, str]:
 
 
 def _parsed(body: str) -> Any:
-    """A body's JSON. Half a character (`"\\ud83d"`), which no file can hold, is joined to its other half or replaced."""
+    """A body's JSON. Half a surrogate pair, which no file can hold, is joined to its other half or replaced."""
     whole = json.dumps(json.loads(body), ensure_ascii=False)
     return json.loads(whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 

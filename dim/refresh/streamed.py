@@ -19,7 +19,7 @@ class StreamBrokenError(Exception):
 
 
 async def lines_of(texts: AsyncIterator[str]) -> AsyncIterator[str]:
-    """The lines of an event stream, whose text comes in any pieces: they end in \\n, \\r\\n or \\r, and in nothing else.
+    r"""The lines of an event stream, whose text comes in any pieces. They end in \n, \r\n or \r, and in nothing else.
 
     HTTPX cuts lines as `str.splitlines` does, also at U+2028 and others, which JSON may hold as they are.
     """

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+import sys
 import threading
+import traceback
 
 import pytest
 from waiting import HANG
@@ -23,6 +25,10 @@ def within_a_loop(work):
         loop.close()
 
 
+def functions_of_the_main_thread():
+    return {frame.name for frame in traceback.extract_stack(sys._current_frames()[threading.main_thread().ident])}
+
+
 def test_work_is_done_also_where_a_loop_runs():
     async def work():
         await asyncio.sleep(0)
@@ -35,6 +41,8 @@ def test_an_interrupt_ends_the_work_and_not_only_the_waiting_for_it():
     ended = []
 
     async def work():
+        while "result" not in functions_of_the_main_thread():  # it waits
+            await asyncio.sleep(0.001)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         try:
             await asyncio.sleep(HANG)
