@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from dim.core.arrays import Doubles, Rows
+from dim.reranker.calibration import softmax
 
 WIDTH = 4096  #: Ways that are kept after each mention: six mentions with four candidates are exact.
 
@@ -67,9 +68,13 @@ class Passage:
         return np.stack([self.pairs[each[:, None], each].sum((0, 1)) for each in places]) * (self.share / 2)
 
     def together(self, weights: Doubles) -> list[Doubles]:
-        """The probabilities [c] of each mention's candidates, all others of the text considered."""
+        """The probabilities [c] of each mention's candidates, all others of the text considered.
+
+        Those that a mention has beside what a way says of the others, averaged over the ways. Where all are kept they
+        are the marginals; where few of a long text's are, a candidate in none of them keeps what it has beside them.
+        """
         ways, scores = self.ways(weights)
-        likely = np.exp(scores - scores.max())
-        likely /= likely.sum()
-        parts = zip(ways.T, self.own, strict=True)
-        return [np.bincount(chosen, likely, len(own)).astype(np.float64) for chosen, own in parts]
+        chosen = np.zeros((len(ways), self.starts[-1]))
+        np.put_along_axis(chosen, ways + self.starts[:-1], 1.0, axis=1)
+        pulls = np.split(chosen @ (self.pairs @ weights) * self.share, self.starts[1:-1], axis=1)
+        return [softmax(scores) @ softmax(own + pull) for own, pull in zip(self.own, pulls, strict=True)]

@@ -14,7 +14,7 @@ NUM_BINS = 15
 
 
 def softmax(scores: ArrayLike, temperature: float = 1.0) -> Doubles:
-    """Probabilities of one list of scores [c]; empty for an empty list.
+    """Probabilities of each list of scores [..., c]; empty for an empty list.
 
     Example:
         >>> softmax([2.0, 2.0]).tolist()
@@ -23,8 +23,8 @@ def softmax(scores: ArrayLike, temperature: float = 1.0) -> Doubles:
     values = np.asarray(scores, dtype=np.float64) / temperature
     if values.size == 0:
         return values
-    raised = np.exp(values - values.max())
-    found: Doubles = raised / raised.sum()
+    raised = np.exp(values - values.max(-1, keepdims=True))
+    found: Doubles = raised / raised.sum(-1, keepdims=True)
     return found
 
 

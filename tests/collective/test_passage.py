@@ -49,8 +49,9 @@ def test_probabilities_are_the_marginals_of_all_ways() -> None:
         np.testing.assert_allclose(found, own / own.sum())
 
 
-def test_without_coherence_each_mention_stands_alone() -> None:
-    passage = drawn([3, 4, 2])
+@pytest.mark.parametrize("sizes", [[3, 4, 2], [4] * 30])
+def test_without_coherence_each_mention_stands_alone_also_where_few_ways_are_kept(sizes: list[int]) -> None:
+    passage = drawn(sizes)
     for found, own in zip(passage.together(np.zeros(2)), passage.own, strict=True):
         np.testing.assert_allclose(found, np.exp(own))
 
