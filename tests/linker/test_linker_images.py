@@ -10,11 +10,14 @@ from demo_run import demo_run, linker_of
 from PIL import Image
 from small_hub import small_hub, use_hub
 from strangers import PRIVATE, holds, leading_out, make_home, naming
+from tiny_fit import tiny_options
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset
+from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Entity, Linker
+from dim.linker.answer import QuestionError
 from dim.linker.entity_table import KeptImages
 from dim.linker.knowledge import knowledge_of
 from dim.linker.opening import open_linker
@@ -164,3 +167,19 @@ def test_copied_images_come_from_a_hub_by_the_links_of_its_cache(
     linker.save(tmp_path / "mine")
     again = Linker.from_pretrained(tmp_path / "mine", device="cpu").knowledge.entities[row]
     assert again.images == (str(tmp_path / "mine" / "images" / f"{row}-0.png"),)
+
+
+def test_a_run_that_read_captions_of_the_dataset_alone_reads_no_image_of_a_question(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = demo_world(tmp_path / "world", num_entities=180, seed=1)
+    assert main(["caption", str(world.root), "--captioner", "TinyCaptioner"]) == 0
+    assert main(["fit", *tiny_options(world.root, tmp_path / "run")]) == 0
+    linker = Linker.from_checkpoint(tmp_path / "run", device="cpu")
+    assert "caption" in linker.towers.task.field_widths[0]
+    assert not linker.reads_images
+    picture = Image.new("RGB", (32, 32))
+    linker.link("Velton", image=picture)
+    assert "looks at no image" in caplog.text
+    with pytest.raises(QuestionError, match="an image alone"):
+        linker.link("", image=picture)

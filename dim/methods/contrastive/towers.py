@@ -43,8 +43,9 @@ class Towers:
 
     @property
     def reads_images(self) -> bool:
-        """Whether a mention's image counts."""
-        return bool({"image", "caption"} & set(self.task.field_widths[0]))
+        """Whether a mention's image counts: it is encoded, or described by a captioner."""
+        fields = self.task.field_widths[0]
+        return "image" in fields or ("caption" in fields and self.live.choices.captioner is not None)
 
     @property
     def image_reader(self) -> ImageReader:
