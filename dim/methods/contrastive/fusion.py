@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
+from dim.errors import ConfigError
 from dim.features.batch import FieldVectors
 
 Fields = Mapping[str, FieldVectors]
@@ -102,6 +103,13 @@ class AttentionFusion(nn.Module):
         return (self.over_context, ("context",)), (self.over_image, ("caption", "image"))
 
 
+def check_heads(width: int, num_heads: int) -> None:
+    """Raises ConfigError where heads cannot share a width."""
+    if num_heads < 1 or width % num_heads:
+        found = f"{num_heads} heads of a width of {width:,}"
+        raise ConfigError("heads that share the width evenly", found, "Change --model.num_heads or --model.width.")
+
+
 class TokenAttention(nn.Module):
     """Multi-head attention that passes its tokens on as they are.
 
@@ -115,6 +123,7 @@ class TokenAttention(nn.Module):
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
+        check_heads(width, num_heads)
         self.num_heads = num_heads
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
 

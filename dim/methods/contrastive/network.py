@@ -11,7 +11,14 @@ from dim.errors import ConfigError
 from dim.features.batch import Batch, FieldVectors
 from dim.inference.data import LinkingData
 from dim.inference.two_towers import TwoTowersNetwork, Widths
-from dim.methods.contrastive.fusion import AttentionFusion, IdentityTower, LinearFusion, SpellingPart, SumFusion
+from dim.methods.contrastive.fusion import (
+    AttentionFusion,
+    IdentityTower,
+    LinearFusion,
+    SpellingPart,
+    SumFusion,
+    check_heads,
+)
 
 
 class DIMNetwork(TwoTowersNetwork):
@@ -50,6 +57,8 @@ class DIMNetwork(TwoTowersNetwork):
         if self.several != "mean" and self.several != self.fusion:  # others scale each field to unit length
             found = f"fusion: {self.fusion}"
             raise ConfigError(f"several: {self.several} beside fusion: {self.several}", found, "Use several: mean.")
+        if self.fusion == "attention" and self.entity_tower == "projection":  # else the width is that of texts
+            check_heads(self.width, self.num_heads)
 
     def build(self, data: LinkingData) -> None:
         """Makes both towers for the widths of the data."""

@@ -1,8 +1,11 @@
+import pytest
 import torch
 from torch import nn
 from torch.nn.functional import normalize
 
+from dim.errors import ConfigError
 from dim.features.batch import FieldVectors
+from dim.methods.contrastive import DIM
 from dim.methods.contrastive.fusion import (
     AttentionFusion,
     IdentityTower,
@@ -140,3 +143,15 @@ def test_spelling_adds_a_weighted_cosine_of_ngrams_to_the_fused_one():
     expected = torch.tensor(0.7).exp() * spelling + normalize(query) @ normalize(entity).T
     assert torch.allclose(scores, expected, atol=1e-5)
     assert torch.isfinite(scores).all()  # the second mention has no known n-gram
+
+
+def test_heads_that_cannot_share_a_width_are_refused_before_data_are_read():
+    for options in ({"width": 300}, {"num_heads": 0}):
+        with pytest.raises(ConfigError, match="heads that share the width"):
+            DIM(**options).check()
+    DIM(width=300, num_heads=6).check()
+    DIM(width=300, fusion="sum").check()
+    identity = DIM(width=300, entity_tower="identity")
+    identity.check()
+    with pytest.raises(ConfigError, match="3 heads of a width of 16"):
+        DIM(num_heads=3, entity_tower="identity").make_towers({"mention": 8, "image": 8, "caption": 8}, {"text": 16})
