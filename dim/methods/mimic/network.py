@@ -167,7 +167,10 @@ def chosen_widths(units: Sequence[Unit] | None, found: Widths) -> Widths:
 
 
 def check_many(kind: str, table: FeatureTable, module: DataModule) -> None:
-    """Raises ConfigError where an encoder gives one vector of each text or image: nothing in it can be looked at."""
+    """Raises ConfigError where an encoder gives one vector of each text or image, or several images are encoded."""
+    if kind == "image" and module.choices.num_images > 1:
+        found = f"--data.num_images {module.choices.num_images}"
+        raise ConfigError("one image a mention and an entity, whose patches MIMIC reads", found, "Leave it out.")
     if not table.has_several and MENTION[kind] not in module.blank:
         ways = {
             "text": "--data.text_encoder.pooling tokens (TransformersTextEncoder), or .tokens true (TinyTextEncoder)",

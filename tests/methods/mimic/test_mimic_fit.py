@@ -170,6 +170,7 @@ def test_another_gold_of_a_batch_is_a_negative_and_the_same_is_none(run: Path) -
         ([*TEXT[:4], *TEXT[6:]], None, "the tokens of a text"),
         (TEXT[:6], None, "entity texts with their names"),
         (IMAGES[:2], None, "the patches of an image"),
+        ([*IMAGES[:2], "--data.num_images", "2"], None, "one image a mention and an entity"),
         (IMAGES, "[text]", "text of both mentions and entities"),
         (IMAGES, "[]", "units (text, vision, cross)"),
     ],
