@@ -23,10 +23,13 @@ from dim.training.unseen import rows_in_kb
 
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of names with its ranker, over texts of three mentions."""
+    """A run of names with its ranker, over texts of three mentions; test came without golds."""
     folder = tmp_path_factory.mktemp("collective")
     world, run = folder / "world", folder / "run"
     demo_world(world, num_entities=300, seed=1, num_images=0, mentions_a_document=3)
+    mentions = pd.read_parquet(world / "mentions.parquet")
+    mentions.loc[mentions["split"] == "test", "entity_id"] = None
+    mentions.to_parquet(world / "mentions.parquet")
     options = ["--data.root", str(world), "--data.entity_text", "refreshed", "--run", str(run)]
     assert main(["fit", "--config", "baselines/names", *options]) == 0
     with pytest.MonkeyPatch.context() as patch:
@@ -160,6 +163,8 @@ def test_a_run_without_a_ranker_and_splits_without_texts_are_refused(
     assert "two splits" in capsys.readouterr().err
     assert main(["collective", str(ranked), "--top", "1", *out]) == 1
     assert "--top" in capsys.readouterr().err
+    assert main(["collective", str(ranked), "--split", "test", *out]) == 1
+    assert "golds of the KB in test" in capsys.readouterr().err
     (ranked / "ranker").rename(ranked / "elsewhere")
     try:
         assert main(["collective", str(ranked), *out]) == 1

@@ -49,7 +49,8 @@ def collective(
         trust: Packages, separated by commas, whose classes the run may name beside dim's; they are imported.
 
     Raises:
-        ConfigError: The run has no ranker; no text of a split has several mentions; `out` holds results.
+        ConfigError: The run has no ranker; no text of a split has several mentions, or no mention a gold in the KB;
+            `out` holds results.
     """
     out = out or run / FACT
     check_target(out, RESULTS, overwrite=overwrite)
@@ -67,6 +68,8 @@ def collective(
             if not texts.shares_text.any():
                 remedy = "Give mentions of one text the same context, or a document attribute."
                 raise ConfigError(f"texts with several mentions in {texts.answered.split}", "none", remedy)
+        if not asked.answered.in_kb.any():
+            raise ConfigError(f"golds of the KB in {split}, to evaluate by", "none", "Choose another split: --split.")
         console = Console()
         console.say(
             f"{learn}: {len(known.by_text()):,} texts of {int(known.shares_text.sum()):,} mentions to learn of; "
