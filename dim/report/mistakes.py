@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,10 +156,10 @@ def split_context(context: str, mention: str, start: int | None, end: int | None
         ('Then ', 'Ann', ' sang.')
     """
     if start is None or end is None:
-        start = context.casefold().find(mention.casefold())
-        if start < 0 or not mention:
+        found = re.search(re.escape(mention), context, re.IGNORECASE) if mention else None
+        if found is None:
             return context[: 2 * CONTEXT_SHOWN], "", ""
-        end = start + len(mention)
+        start, end = found.span()
     before, after = context[:start], context[end:]
     before = before if len(before) <= CONTEXT_SHOWN else "…" + before[-CONTEXT_SHOWN:]
     after = after if len(after) <= CONTEXT_SHOWN else after[:CONTEXT_SHOWN] + "…"

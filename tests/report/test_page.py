@@ -171,3 +171,5 @@ def test_the_context_is_cut_around_the_mention():
     assert (before[0], mention, after[-1]) == ("…", "Ann", "…")
     assert len(before) == len(after) == 181
     assert split_context("no such name", "Ann", None, None) == ("no such name", "", "")
+    assert split_context("no name", "", None, None) == ("no name", "", "")
+    assert split_context("Die Straße, wo ann sang.", "Ann", None, None) == ("Die Straße, wo ", "ann", " sang.")
