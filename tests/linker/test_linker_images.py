@@ -17,7 +17,6 @@ from dim.data.dataset import Dataset
 from dim.demo import demo_world
 from dim.errors import ConfigError, DataError
 from dim.linker import Entity, Linker
-from dim.linker.answer import QuestionError
 from dim.linker.entity_table import KeptImages
 from dim.linker.knowledge import knowledge_of
 from dim.linker.opening import open_linker
@@ -181,5 +180,5 @@ def test_a_run_that_read_captions_of_the_dataset_alone_reads_no_image_of_a_quest
     picture = Image.new("RGB", (32, 32))
     linker.link("Velton", image=picture)
     assert "looks at no image" in caplog.text
-    with pytest.raises(QuestionError, match="an image alone"):
+    with pytest.raises(DataError, match="an image alone"):
         linker.link("", image=picture)
