@@ -24,10 +24,14 @@ class GEMEL(GEMELNetwork, LinkingTask):
     settles = ("settled_end",)
 
     def loss_of(self, rows: Tensor) -> Tensor:
-        """The mean negative log-likelihood of the tokens of the golds' names and their end tokens."""
+        """The mean negative log-likelihood of the tokens of the golds' names and their end tokens.
+
+        A name that is longer than one that is written is learned as far as one is.
+        """
         places = rows.cpu().numpy()
         golds = [self._names[row] if row >= 0 else NIL for row in self.data.gold.cpu()[rows.cpu()].tolist()]
-        targets = [[*tokens, self.language_model.end_token] for tokens in self._tokens(golds)]
+        longest, end = self.decoder.max_new_tokens, self.language_model.end_token
+        targets = [[*tokens, end][:longest] for tokens in self._tokens(golds)]
         num_tokens = sum(map(len, targets))
         mine = slice(process_index(), None, num_processes())
         if not targets[mine]:
@@ -50,9 +54,12 @@ class GEMEL(GEMELNetwork, LinkingTask):
     def num_scheduled_steps(self) -> int:
         """As the option `schedule` counts them."""
         num_steps = super().num_scheduled_steps()  # which also counts the batches of an epoch
-        if self.counted == "released":
-            num_steps = int(self.trainer.max_epochs or 1) * int(self.trainer.num_training_batches)
-        return num_steps
+        if self.counted == "corrected":
+            return num_steps
+        num_epochs = self.trainer.max_epochs or 1
+        if num_epochs < 0:  # max_steps alone says when it ends
+            return num_steps * self.trainer.accumulate_grad_batches
+        return num_epochs * int(self.trainer.num_training_batches)
 
     def rate_at(self, step: int, num_steps: int) -> float:
         """The share of the peak rate, 0 to 1, at a 0-based step of `num_steps` (as the release counts them)."""
