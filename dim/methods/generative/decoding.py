@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dim.errors import DataError
 from dim.methods.generative.beam_search import NEVER, Search
 from dim.methods.generative.choices import NextTokens
 from dim.methods.generative.language_model import LanguageModel
@@ -62,6 +63,7 @@ class Decoder:
             return [names for one in prompts.each() for names in self.write(model, one, choices)]
         end = model.end_token
         beams = Beams(model, prompts, self.num_beams, self.max_new_tokens)
+        check_numbers(beams.first)
         search = Search(end, self.max_new_tokens, choices)
         if self.num_beams > 1:
             options = self.num_beams, self.length_penalty, self.early_stopping
@@ -89,12 +91,18 @@ class Decoder:
         Args:
             model: The language model.
             prompts: The prompts of a batch.
-            names: For each prompt the tokens of its names, without end token.
+            names: For each prompt the tokens of its names, without end token. Of those that are longer than one that is
+                written, as many speak for them as are read of it: a prompt leaves room for no more.
             batch_size: Names, of all prompts together, in one forward pass.
+
+        Raises:
+            DataError: The model gave no numbers.
         """
         if not model.way.is_batched and len(prompts.last) > 1:
             alone = zip(prompts.each(), names, strict=True)
             return [self.score(model, one, [of_prompt], batch_size)[0] for one, of_prompt in alone]
+        longest = self.max_new_tokens - 1
+        names = [[tokens[:longest] for tokens in of_prompt] for of_prompt in names]
         passes = Names(model, prompts)
         scores: list[list[float]] = [[] for _ in names]
         share = max(1, batch_size // len(names))
@@ -114,7 +122,15 @@ class Decoder:
         for place, tokens in enumerate(names):
             wanted[place, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
         logits = passes.logits(wanted[:, :-1])
+        check_numbers(logits)
         likelihoods = logits.float().log_softmax(-1).gather(2, wanted[:, :, None])[:, :, 0]  # [n, length]
         counts = torch.arange(wanted.shape[1], device=device) < lengths[:, None]
         scores: Tensor = (likelihoods * counts).sum(1) / lengths**self.length_penalty
         return scores
+
+
+def check_numbers(logits: Tensor) -> None:
+    """Raises DataError where a language model gave NaN, such as in a precision that is too small for its numbers."""
+    if logits.isnan().any():
+        remedy = "Use precision bf16 or fp32 of the language model; where it is no matter of it, look at the mapper."
+        raise DataError("logits of the language model that are numbers", "NaN", remedy)

@@ -28,7 +28,7 @@ class Likelihoods:
         choices: What may be written; None: nothing.
         ranked: The KB rows that bear the names which are written behind a prompt, by its place; negative ones stand for
             no entity.
-        tokens: Of the names of KB rows [c]; names beyond `decoder.max_new_tokens` are cut: these tokens speak for them.
+        tokens: Of the names of KB rows [c].
         names_at_once: In one forward pass.
         without: For each prompt the rows that are out of the question; None: none is.
     """
@@ -67,9 +67,8 @@ class Likelihoods:
         That may be an alias.
         """
         found = [np.empty(0, np.float32)] * len(rows)
-        longest = self.decoder.max_new_tokens - 1
         for places, encoded in self.batches:
-            names = [[tokens[:longest] for tokens in self.tokens(rows[place])] for place in places]
+            names = [self.tokens(rows[place]) for place in places]
             if not any(names):
                 continue
             scores = self.decoder.score(self.model, encoded, names, self.names_at_once)

@@ -22,6 +22,7 @@ def likelier_end(
     encode: Callable[[list[Prompt]], Encoded],
     prompts: Sequence[Prompt],
     names: Sequence[Sequence[int]],
+    decoder: Decoder,
     batch_size: int,
 ) -> tuple[End, float]:
     """The likelier end behind names, and by how many nats a name it is likelier than the other.
@@ -31,12 +32,13 @@ def likelier_end(
         encode: Lays prompts out.
         prompts: Of mentions.
         names: The tokens of the name of each mention's gold.
+        decoder: Which scores names.
         batch_size: Prompts at once.
     """
     if not names or len(model.line) != 1:
         return "eos", float("nan")
     rules, total = model.rules, {}
-    decoder = Decoder(length_penalty=0)  # scores are log-likelihoods of a name and its end
+    decoder = replace(decoder, length_penalty=0)  # scores are log-likelihoods of a name and its end
     for end in get_args(End):
         model.rules = replace(rules, end=end)
         total[end] = 0.0

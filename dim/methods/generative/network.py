@@ -434,7 +434,8 @@ class GEMELNetwork(Method):
         names = self._tokens([self._names[row] for row in golds[rows].tolist()])
         with torch.no_grad():
             asked = prompts.of(rows)
-            end, gain = likelier_end(model, lambda some: self._encode(some)[0], asked, names, self.batch_size)
+            how = self.decoder, self.batch_size
+            end, gain = likelier_end(model, lambda some: self._encode(some)[0], asked, names, *how)
         if names:
             named = end_named(model, end)
             say(f"names end with {named}: likelier behind {len(names)} names of tune by {gain:.2f} nats")

@@ -14,7 +14,7 @@ from tiny_lm import save_model, texts_of
 from dim.__main__ import main
 from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
-from dim.errors import CheckpointError, ConfigError
+from dim.errors import CheckpointError, ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
 from dim.methods.generative.decoding import Decoder
 from dim.search import scores as sliced
@@ -216,6 +216,40 @@ def test_the_corrected_schedule_reaches_its_peak_and_the_released_one_does_not(p
     assert corrected[-1] < 0.02
     assert max(released) <= 0.625
     assert released == sorted(released)
+
+
+@pytest.mark.parametrize("schedule", ["corrected", "released"])
+def test_a_number_of_steps_alone_is_what_the_schedule_is_laid_over(place, schedule):
+    steps = ["--trainer.max_epochs", "-1", "--trainer.max_steps", "6"]
+    cli = instantiated(*options(place, schedule, *steps, "--model.schedule", schedule))
+    cli.trainer.fit(cli.model, cli.datamodule)
+    assert cli.model.num_scheduled_steps() == {"corrected": 6, "released": 12}[schedule]
+
+
+def test_a_name_that_is_longer_than_what_is_written_stays_within_the_context(place):
+    task, _ = opened(place, "--data.protocol", "FullKB", "--model.max_new_tokens", "16", "--model.aliases", "false")
+    row = task.datamodule.train_rows()[:1]
+    name = task._names[int(task.data.gold[row])]
+    task._known[name] = task._tokens([name])[0] * 9
+    assert len(task._known[name]) > 30
+    asked = []
+    run = task.language_model.run
+    task.language_model.run = lambda mask, *given, **more: asked.append(mask.shape) or run(mask, *given, **more)
+    with torch.inference_mode():
+        loss = float(task.loss_of(row))
+        task._score(*encoded_of(task, int(row[0])))
+    assert np.isfinite(loss)
+    (prompt,) = task.prompts.of(row.numpy())
+    assert max(shape[1] for shape in asked) == prompt.length(task.prefix_length) + 16  # for which it leaves room
+
+
+def test_a_language_model_that_gives_no_numbers_is_said_and_not_taken_for_silence(place):
+    task, _ = opened(place)
+    with torch.no_grad():
+        task.language_model.model.get_input_embeddings().weight[:] = float("nan")
+    for answer in (task._write, task._score):
+        with pytest.raises(DataError, match="precision bf16 or fp32"):
+            answer(*encoded_of(task, 0))
 
 
 def test_equal_names_follow_the_tie_break(place, tmp_path):
