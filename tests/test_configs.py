@@ -79,6 +79,15 @@ def chosen(cli):
     return data.leave_out, data.shuffle, data.blank, options, type(examples)
 
 
+@pytest.mark.parametrize("name", ["gemel_demo", "gemel_wikimel"])
+def test_random_examples_are_as_many_as_the_similar_ones_whose_place_they_take(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    base, ablation = FOLDER / f"{name}.yaml", FOLDER / "ablations" / "random_examples.yaml"
+    similar, random = (parsed(tmp_path / each[-1].stem, *each).model.examples for each in ((base,), (base, ablation)))
+    assert type(random).__name__ == "RandomExamples"
+    assert random.num_examples == similar.num_examples
+
+
 def test_the_configs_that_the_readme_names_are_there():
     names = {path.stem for path in CONFIGS}
     assert {"demo", "demo_plus", "wikimel", "wikimel_plus", "richpedia", "richpedia_plus", "wikimel_released"} <= names
