@@ -12,7 +12,7 @@ from torch import Tensor
 from dim.errors import DataError
 from dim.methods.generative.beam_search import NEVER, Search
 from dim.methods.generative.choices import NextTokens
-from dim.methods.generative.language_model import LanguageModel
+from dim.methods.generative.language_model import LanguageModel, explained_memory
 from dim.methods.generative.passes import Beams, Names
 from dim.methods.generative.ways import Encoded
 
@@ -51,6 +51,7 @@ class Decoder:
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
 
+    @explained_memory()  # what is copied to beams and names takes more than a pass of the model
     def write(self, model: LanguageModel, prompts: Encoded, choices: NextTokens) -> list[list[Written]]:
         """The names of each prompt, the best first.
 
@@ -83,6 +84,7 @@ class Decoder:
             names.append(ended)
         return names
 
+    @explained_memory()
     def score(
         self, model: LanguageModel, prompts: Encoded, names: Sequence[Sequence[Sequence[int]]], batch_size: int
     ) -> list[list[float]]:

@@ -231,8 +231,9 @@ def explained_memory() -> Iterator[None]:
         raise ConfigError(
             "enough memory for the language model and its prompts",
             first_line(error),
-            "Lower --data.batch_size (training), --model.batch_size or --model.num_beams (answering), or the number of "
-            "examples; or load the model in bf16 or quantized (--model.language_model.precision, .quantization).",
+            "Lower --data.batch_size (training), --model.batch_size or --model.num_beams (writing names), "
+            "--model.score_batch_size (scoring those of candidates), or the number of examples; or load the model in "
+            "bf16 or quantized (--model.language_model.precision, .quantization).",
         ) from error
 
 

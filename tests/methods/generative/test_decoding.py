@@ -5,6 +5,7 @@ from tiny_lm import save_model
 from torch import Tensor
 from transformers import PrefixConstrainedLogitsProcessor
 
+from dim.errors import ConfigError
 from dim.methods.generative.choices import AnyToken, OfNames
 from dim.methods.generative.decoding import Decoder
 from dim.methods.generative.language_model import LanguageModel
@@ -204,3 +205,16 @@ def test_the_length_penalty_divides_by_its_power(model):
     assert sums == pytest.approx([mean * length for mean, length in zip(means, lengths, strict=True)], abs=1e-4)
     best = whole.write(model, prompts, names_of(model))[0][0]
     assert best.score == pytest.approx(max(sums), abs=1e-4)
+
+
+@pytest.mark.parametrize("copied", ["for_beams", "repeated"])
+def test_where_memory_ends_as_prompts_are_copied_the_error_says_what_makes_less_of_them(model, copied, monkeypatch):
+    def too_much(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 16.00 GiB")
+
+    monkeypatch.setattr(f"dim.methods.generative.passes.{copied}", too_much)
+    prompts, names = encode(model, PROMPTS), [model.tokenize(NAMES)] * len(PROMPTS)
+    ways = {"for_beams": lambda: Decoder().write(model, prompts, names_of(model))}
+    answer = ways.get(copied, lambda: Decoder().score(model, prompts, names, 64))
+    with pytest.raises(ConfigError, match=r"16.00 GiB[\s\S]*--model.batch_size[\s\S]*--model.score_batch_size"):
+        answer()
