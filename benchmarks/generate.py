@@ -175,14 +175,14 @@ def _ratio(slow: list[float], fast: list[float]) -> float:
 def _rank(gemel: GEMEL, rows: list[int], batch_size: int) -> list[Names]:
     gemel.batch_size = batch_size
     ranked = gemel.rank(torch.tensor(rows))
-    check_room(gemel)
+    check_room(gemel, rows)
     pairs = zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True)
     return [[pair for pair in zip(*of_mention, strict=True) if pair[0] != -1] for of_mention in pairs]
 
 
-def check_room(gemel: GEMEL) -> None:
+def check_room(gemel: GEMEL, rows: list[int]) -> None:
     """Raises ConfigError where a prompt was cut: the published way would overrun the model's context."""
-    facts = gemel.prompts.facts
+    facts = gemel.prompts.counts(np.array(rows))
     if num_short := facts["examples_left_out"] + facts["text_cut"]:
         raise ConfigError(
             f"prompts with all their examples, in {gemel.prompts.max_tokens} tokens",

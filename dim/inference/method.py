@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -80,6 +80,9 @@ class Method(nn.Module):
             without: For each the KB rows that are out of the question.
         """
         raise NotImplementedError(f"{type(self).__name__} scores all entities")
+
+    def share_frozen(self, other: Self) -> None:
+        """Takes over what of another method with the same options takes memory and is never trained."""
 
     def on_scoring_start(self) -> None:
         """Called before a series of `rank`, with the weights fixed: the place to encode the KB once."""

@@ -134,8 +134,9 @@ def cross_fit(
 
 
 def _instantiated(run: Path, task: LinkingTask) -> tuple[LinkingTask, LinkingDataModule]:
-    """The method without weights, and its data: the run's own, unless an encoder is trained, of which each has one."""
+    """The method, not yet trained, and its data: the run's, unless an encoder is trained, of which each has one."""
     made, data = instantiate_run(run, task.datamodule.root, task.datamodule.trusted)
+    made.share_frozen(task)
     return made, data if len(task.trained_encoders) else task.datamodule
 
 

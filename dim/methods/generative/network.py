@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn, Self
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from dim.methods.generative.mapper import FeatureMapper
 from dim.methods.generative.name_end import NUM_ASKED, end_named, likelier_end, name_facts, never_ended
 from dim.methods.generative.name_tree import NameTree
 from dim.methods.generative.names import name_pairs, open_tree, rows_of_names
-from dim.methods.generative.prompt import Prompt, Prompts, pad_left
+from dim.methods.generative.prompt import COUNTED, Prompt, Prompts, pad_left
 from dim.methods.generative.self_check import Verdict, check_model
 from dim.methods.generative.tokenizer import Bos, End, NamePlace, NameRules
 from dim.methods.generative.ways import Encoded
@@ -39,6 +39,7 @@ from dim.training.tie_break import Popularity, Scorer
 
 #: More than anybody asks for: a folder that says more would fill the memory, or compute without an end.
 MOST_BEAMS, MOST_TOKENS, MOST_PENALTY = 1_000, 4_096, 10
+MANY_NAMES = 1_000  #: From so many on, scoring the names of all entities takes long enough to be told.
 
 
 class GEMELNetwork(Method):
@@ -158,6 +159,10 @@ class GEMELNetwork(Method):
                 wanted = f"at least {low}" if high is None else f"between {low} and {high:,}"
                 raise ConfigError(f"{name} {wanted}", shown(value), f"Change --model.{name}.")
 
+    def share_frozen(self, other: Self) -> None:
+        """Takes over the language model and its verdict."""
+        self.language_model, self.verdict = other.language_model, other.verdict
+
     def try_parts(self) -> None:
         """Asks the language model whether it can be used, and how. Raises ConfigError where it cannot."""
         if self.verdict is None:
@@ -178,6 +183,7 @@ class GEMELNetwork(Method):
         self._names: list[str] = dataset.column("entities", "name").to_pylist()
         self._names += [NIL, ""]  # NIL_ROW counts from the end
         self._known: dict[str, list[int]] = {}
+        self._say_whole_kb(data)
         self.settle_names()
         reads_train = not isinstance(self.examples, NoExamples)
         train_rows = self.datamodule.train_rows().numpy() if reads_train else np.empty(0, np.int64)
@@ -287,6 +293,7 @@ class GEMELNetwork(Method):
         """
         mentions = rows.cpu().numpy()
         prompts = self.prompts.of(mentions)
+        self._counts.update(self.prompts.counts(mentions))
         answer = self._write if self.data.protocol.is_written else self._score
         found: dict[int, Answers] = {}
         for chosen in self.batches_of(prompts, range(len(prompts))):
@@ -317,7 +324,7 @@ class GEMELNetwork(Method):
             "trained_share": self.num_trained / (self.num_trained + model.num_parameters),
             "ended_share": answered / self._counts["asked"] if self._counts["asked"] else None,
             "kb_name_share": self._counts["kb_names"] / answered if answered else None,
-            "prompts": self.prompts.facts,
+            "prompts": {name: self._counts[name] for name in COUNTED},
         }
 
     def parts(self) -> dict[str, str]:
@@ -422,10 +429,20 @@ class GEMELNetwork(Method):
         what = "trained" if self.is_trained else "random"
         say(f"mapper {self.num_trained:,} weights ({what}), language model {frozen:,} (frozen): {share:.2%} trained")
 
+    def _say_whole_kb(self, data: LinkingData) -> None:
+        num_names = len(set(self._names))
+        if not data.protocol.is_written and data.candidates is None and num_names >= MANY_NAMES:
+            warn(
+                f"for each mention the language model scores the names of the whole KB, about {num_names:,}, "
+                "which takes long; --data.protocol Generative has it write a name"
+            )
+
     def _likelier_end(self, data: LinkingData) -> End:
         """What the language model finds likelier to end a name, behind golds of tune."""
         model, golds = self.language_model, data.gold.cpu().numpy()
         rows = np.flatnonzero((data.dataset.mentions["split"].to_numpy() == "tune") & (golds >= 0))
+        lengths = np.array([len(tokens) for tokens in self._tokens([self._names[row] for row in golds[rows].tolist()])])
+        rows = rows[lengths < self.decoder.max_new_tokens]  # what is longer cannot be written to its end
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), NUM_ASKED)).astype(np.int64)]
         self.to(data.gold.device)
         model.to(self.device)

@@ -17,6 +17,7 @@ from dim.errors import ConfigError, DataError
 
 Ints = NDArray[np.int64]
 END_OF_QUESTION = "?\n[Answer]"  #: What an entity's name follows on.
+COUNTED = "mentions", "too_few_examples", "examples_left_out", "text_cut"  #: What is counted of prompts.
 IGNORED = -100  #: The label of a position without loss, as in PyTorch and Transformers.
 
 
@@ -113,15 +114,11 @@ class Prompts:
         self._with_fewer: set[int] = set()
         self._with_dropped: set[int] = set()
 
-    @property
-    def facts(self) -> dict[str, int]:
-        """Mentions asked so far, and of them: too few examples to choose from, not all fitted, the text was cut."""
-        return {
-            "mentions": len(self._questions),
-            "too_few_examples": len(self._with_fewer),
-            "examples_left_out": len(self._with_dropped),
-            "text_cut": len(self._cut),
-        }
+    def counts(self, rows: Ints) -> dict[str, int]:
+        """Of mentions [n] that were asked: how many, with too few examples to choose from, not all fitted, text cut."""
+        asked = rows.tolist()
+        kinds = (self._with_fewer, self._with_dropped, self._cut)
+        return dict(zip(COUNTED, [len(asked), *(sum(row in kind for row in asked) for kind in kinds)], strict=True))
 
     def of(self, rows: Ints) -> list[Prompt]:
         """The prompts of mentions [n].

@@ -67,14 +67,19 @@ def test_a_prompt_is_its_examples_with_their_images_and_the_question_last(tokeni
     assert first.length(2) == sum(len(tokens) for tokens in first.tokens) + 3 * 2
 
 
-def test_facts_count_each_mention_once(tokenizer):
+def test_the_counts_are_of_the_mentions_that_are_named(tokenizer):
     prompts = prompts_of(tokenizer)
     prompts.of(np.array([3, 0, 3]))
-    prompts.of(np.array([3]))
-    assert prompts.facts == {"mentions": 2, "too_few_examples": 1, "examples_left_out": 0, "text_cut": 0}
+    prompts.of(np.array([1]))
+    assert prompts.counts(np.array([0, 3])) == {
+        "mentions": 2,
+        "too_few_examples": 1,
+        "examples_left_out": 0,
+        "text_cut": 0,
+    }
     tight = prompts_of(tokenizer, max_tokens=len(tokenizer(ask("Hera", "Hera."))["input_ids"]) + 2 - 1)
     tight.of(np.array([3, 3]))
-    assert tight.facts == {"mentions": 1, "too_few_examples": 0, "examples_left_out": 1, "text_cut": 1}
+    assert tight.counts(np.array([3])) == {"mentions": 1, "too_few_examples": 0, "examples_left_out": 1, "text_cut": 1}
 
 
 def test_the_least_similar_examples_go_first_and_a_budget_that_just_fits_keeps_all(tokenizer):
@@ -127,7 +132,7 @@ def test_a_long_text_becomes_a_window_around_the_mention(tokenizer, start, end, 
     assert cut in LONG
     assert kept in cut
     assert 85 <= prompt.length(2) <= 90
-    assert prompts.facts["text_cut"] == 1
+    assert prompts.counts(np.array([0]))["text_cut"] == 1
     assert text == ask("Leto", cut)
 
 

@@ -10,14 +10,18 @@ import torch
 from fit_options import dim_options, gemel_options
 from test_configs import instantiated
 from tiny_lm import save_model, texts_of
+from transformers import AutoModelForCausalLM
 
 from dim.__main__ import main
 from dim.data.dataset import Dataset, write_dataset
 from dim.demo import demo_world
 from dim.errors import CheckpointError, ConfigError, DataError
 from dim.evaluation.protocols import NIL_ROW
+from dim.methods.generative import network
 from dim.methods.generative.decoding import Decoder
+from dim.methods.generative.language_model import LanguageModel
 from dim.search import scores as sliced
+from dim.training.crossfit import cross_fit
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,8 @@ def test_validate_repeats_the_figures_of_fit(run):
     assert main(["validate", "--config", str(run / "config.yaml")]) == 0
     after = json.loads((run / "metrics.json").read_text())
     assert [before[k] for k in ("top1", "top5", "mrr")] == [after[k] for k in ("top1", "top5", "mrr")]
+    assert before["method"]["prompts"] == after["method"]["prompts"]
+    assert after["method"]["prompts"]["mentions"] == len(pd.read_parquet(run / "ranks.parquet"))
 
 
 def test_a_trained_mapper_can_be_asked_with_other_images(run, place):
@@ -250,6 +256,41 @@ def test_a_language_model_that_gives_no_numbers_is_said_and_not_taken_for_silenc
     for answer in (task._write, task._score):
         with pytest.raises(DataError, match="precision bf16 or fp32"):
             answer(*encoded_of(task, 0))
+
+
+def long_names(place, folder):
+    """The world with names of many tokens, and a small language model for it; more options."""
+    world = Dataset(place / "world")
+    entities = world.entities.assign(name=world.entities["name"] + " of the long and winding river beyond the hills")
+    write_dataset(folder / "world", name="long", entities=entities, texts={}, mentions=world.mentions,
+                  image_root=str(world.image_root.resolve()))  # fmt: skip
+    save_model(folder / "lm", texts=texts_of(world), context=128)
+    lm = ["--data.root", str(folder / "world"), "--model.language_model.path", str(folder / "lm")]
+    return [*lm, "--model.max_new_tokens", "4", "--model.constrained", "false"]
+
+
+def test_the_likelier_end_is_asked_behind_names_that_can_be_written(place, tmp_path):
+    task, _ = opened(place, *long_names(place, tmp_path), "--model.end", "auto")
+    assert task.settled_end == "eos"  # of no name, since all are too long
+
+
+def test_folds_share_the_language_model_of_the_run(run, place, tmp_path, monkeypatch):
+    task, _ = opened(place)
+    loaded, load = [], LanguageModel._load
+    monkeypatch.setattr(
+        LanguageModel, "_load", lambda model, kind, **more: loaded.append(kind) or load(model, kind, **more)
+    )
+    for _, made in cross_fit(run, task, tmp_path, 2, "cpu"):
+        assert made.language_model is task.language_model
+    assert AutoModelForCausalLM not in loaded
+
+
+def test_a_large_kb_that_is_scored_name_by_name_is_told(place, capsys, monkeypatch):
+    monkeypatch.setattr(network, "MANY_NAMES", 100)
+    opened(place, "--data.protocol", "FullKB")
+    assert "--data.protocol Generative" in capsys.readouterr().err
+    opened(place)
+    assert "--data.protocol Generative" not in capsys.readouterr().err
 
 
 def test_equal_names_follow_the_tie_break(place, tmp_path):

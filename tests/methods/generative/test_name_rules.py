@@ -143,7 +143,8 @@ def test_a_start_takes_a_place_of_the_context(place: Path) -> None:
     )
     task = opened(place, "--model.max_prompt_tokens", str(fits), *UNTRAINED)
     assert max(prompt.length(4) for prompt in task.prompts.of(np.arange(5))) <= fits
-    assert task.prompts.facts["examples_left_out"] + task.prompts.facts["text_cut"] > 0
+    counts = task.prompts.counts(np.arange(5))
+    assert counts["examples_left_out"] + counts["text_cut"] > 0
 
 
 def test_a_linker_answers_as_its_run_with_a_lines_end(line_run: Path, tmp_path: Path) -> None:
