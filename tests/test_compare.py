@@ -111,6 +111,15 @@ def test_a_run_that_fails_is_named_the_others_are_reported_and_it_is_no_success(
     assert "some/brief" in shown.out
 
 
+def test_two_configs_of_one_name_are_refused_before_one_replaces_the_other(place, capfd):
+    other = place / "other" / "brief.yaml"
+    other.parent.mkdir()
+    other.write_text((place / "brief.yaml").read_text())
+    assert main(["compare", str(place / "brief.yaml"), str(other), "--runs", str(place / "twins")]) == 1
+    assert "configs with a name each" in capfd.readouterr().err
+    assert not (place / "twins").exists()
+
+
 @pytest.mark.usefixtures("in_this_process")
 def test_each_run_is_ranked_once_where_that_is_asked_and_the_report_has_both(place, capfd):
     folder = place / "with_rankers"

@@ -306,6 +306,8 @@ def test_images_that_wikidiverse_names_by_url_are_fetched_without_an_image_folde
             rows = json.loads(file.read_text())
             write_json(file, [[row[0], f"{server.url}/{number}.png", *row[2:]] for number, row in enumerate(rows)])
         dataset = prepare(root, tmp_path / "data", audit=False)
+        assert main(["hold-out", "--dataset", str(dataset.root), "--out", str(tmp_path / "less")]) == 0
+        assert Dataset(tmp_path / "less").image_urls == dataset.image_urls
         assert run(dataset) == 0
         num_images = len({path for path, _ in server.requests})
     again = prepare(root, tmp_path / "data", audit=False)

@@ -190,6 +190,7 @@ def write_subset(dataset: Dataset, audit: Audit, subset: Subset, root: Path) -> 
             texts=texts,
             mentions=mentions,
             image_root=str(dataset.image_root.resolve()),
+            image_urls=dataset.image_urls,
             **meta,
         )
 

@@ -134,8 +134,8 @@ def compare(
         rank_options: Options of `dim rank` for every run, as one string: "--folds 2".
 
     Raises:
-        ConfigError: A config is not there or wrong, the grid is none, another experiment stands in a run's folder, or a
-            run failed.
+        ConfigError: A config is not there or wrong, two have one name, the grid is none, another experiment stands in a
+            run's folder, or a run failed.
     """
     files = [out] if isinstance(out, Path) else list(out or [])
     check_options(files, ROUNDS)
@@ -145,6 +145,7 @@ def compare(
     check_settings(extra, settings)
     ranking = _ranking(rank, rank_options)
     systems = [(name, setting, runs / system_name(name, setting)) for name in configs for setting in settings]
+    _check_apart(systems)
     experiments = [
         Experiment(find_configs(name), seed, folder / f"seed{seed}", (*extra, *setting.options), ranking)
         for seed in range(seeds)
@@ -281,3 +282,13 @@ def system_name(name: str, setting: Setting = ALONE) -> str:
     """
     parts = [Path(part).stem for part in name.split("+")]
     return "+".join([*parts, setting.name] if setting.name else parts)
+
+
+def _check_apart(systems: Sequence[tuple[str, Setting, Path]]) -> None:
+    """Raises ConfigError where two systems would have one folder: the second would replace the first."""
+    owners: dict[Path, str] = {}
+    for name, _, folder in systems:
+        if folder in owners:
+            found = f"{owners[folder]} and {name}, both in {folder}"
+            raise ConfigError("configs with a name each, as which their runs stand", found, "Rename a file.")
+        owners[folder] = name

@@ -51,6 +51,7 @@ def hold_out(
             texts=rest.texts,
             mentions=rest.mentions,
             image_root=str(whole.image_root.absolute()),
+            image_urls=whole.image_urls,
             source=whole.meta.get("source"),
             licence=whole.meta.get("licence"),
             images_dropped=whole.meta.get("images_dropped", {}),

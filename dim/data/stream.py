@@ -28,13 +28,13 @@ _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 _REACH = 12
 
 
-def read_items(path: Path) -> Iterator[tuple[int, Any]]:
-    """The number (from 1) and the value of each item of the JSON array in `path`.
+def read_items(path: Path, encoding: str | None = None) -> Iterator[tuple[int, Any]]:
+    """The number (from 1) and the value of each item of the JSON array in `path`, in an encoding as of `open_text`.
 
     Raises:
         DataError: As `dim.data.files.read_json`, at the item where it shows, and where the file holds no array.
     """
-    yield from enumerate((value for _, value in _read(path, "[")), start=1)
+    yield from enumerate((value for _, value in _read(path, "[", encoding)), start=1)
 
 
 def read_members(path: Path) -> Iterator[tuple[str, Any]]:
@@ -51,9 +51,9 @@ def read_members(path: Path) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _read(path: Path, bracket: str) -> Iterator[tuple[str, Any]]:
+def _read(path: Path, bracket: str, encoding: str | None = None) -> Iterator[tuple[str, Any]]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with open_text(path) as file:
+    with open_text(path, encoding) as file:
         size = path.stat().st_size
         silent, read = size < MIN_BYTES_TO_WATCH, 0
         with shown(f"reading {path.name}", size, unit="MB", columns=columns, silent=silent) as advance:

@@ -118,7 +118,7 @@ def iter_table(
         return
     readers: dict[str, Callable[[Path], Iterator[tuple[str, Row | DataError]]]] = {
         "lines": partial(_iter_json_lines, encoding=encoding),
-        "array": _iter_json_array,
+        "array": partial(_iter_json_array, encoding=encoding),
         "parquet": partial(iter_parquet, image_columns=image_columns),
     }
     renamed: dict[tuple[str, ...], list[str]] = {}
@@ -274,8 +274,8 @@ def _iter_json_lines(path: Path, encoding: str | None) -> Iterator[tuple[str, Ro
                 yield f"line {number}", row
 
 
-def _iter_json_array(path: Path) -> Iterator[tuple[str, Row | DataError]]:
-    for number, row in read_items(path):
+def _iter_json_array(path: Path, encoding: str | None) -> Iterator[tuple[str, Row | DataError]]:
+    for number, row in read_items(path, encoding):
         if isinstance(row, dict):
             yield f"row {number}", row
         else:

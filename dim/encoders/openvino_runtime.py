@@ -107,10 +107,16 @@ def _to_int8(model: Any) -> None:
         node.output(0).replace(product.output(0))
 
 
+def multiplies_int8() -> bool:
+    """Whether the CPU has products of int8."""
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
 def _check_int8() -> None:
     """Raises ConfigError where the CPU has no products of int8: OpenVINO would make floats of the weights."""
-    known = torch.cpu.get_capabilities()
-    if not any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
+    if not multiplies_int8():
+        known = torch.cpu.get_capabilities()
         expected = "a CPU that multiplies int8 (AVX-512 VNNI, AVX-VNNI or AMX)"
         raise ConfigError(expected, f"{known.get('cpu_name', 'another')}", "Use precision: fp32.")
 

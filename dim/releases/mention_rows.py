@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -133,9 +133,8 @@ class MentionRows:
         return pd.DataFrame(table, dtype=object).astype({"start": "Int64", "end": "Int64"})
 
     def _find(self, answer: str) -> str | None:
-        answer = one_form(answer.strip())
-        # pandas writes a column of integers with gaps as 17.0, so an id that misses by this is that id.
-        return self._entity_ids.get(answer) or self._entity_ids.get(answer.removesuffix(".0"))
+        found = id_of(one_form(answer.strip()), self._entity_ids)
+        return None if found is None else self._entity_ids[found]
 
     def _find_golds(self, answer: str) -> tuple[list[str], bool]:
         """The golds that the KB has, each once, and whether it lacks some."""
@@ -170,7 +169,9 @@ class MentionRows:
 
 
 def _one_form(context: str, span: tuple[int | None, int | None]) -> tuple[str, tuple[int | None, int | None]]:
-    """The context as `clean_text` gives it, and the span in it."""
+    """The context as `clean_text` gives it, and the span in it; the same object where that changes nothing."""
+    if context.isascii():
+        return context, span
     start, end = span
     if start is None or end is None:
         return clean_text(context), span
@@ -226,6 +227,16 @@ def reading_as_nil(labels: Sequence[str]) -> Iterator[NilLabels]:
         yield found
     finally:
         _nil_labels.reset(token)
+
+
+def id_of(answer: str, ids: Collection[str]) -> str | None:
+    """The id that an answer names: pandas writes a column of integers with gaps as 17.0, which is the id 17.
+
+    Example:
+        >>> [id_of(answer, {"17", "3.0"}) for answer in ("17", "17.0", "3.0", "4")]
+        ['17', '17', '3.0', None]
+    """
+    return next((each for each in (answer, answer.removesuffix(".0")) if each in ids), None)
 
 
 def is_nil(answer: str | None) -> bool:

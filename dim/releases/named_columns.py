@@ -9,7 +9,7 @@ from pathlib import Path
 from dim.data.table_files import Row, columns_of, known_names, text_cell
 from dim.data.table_rows import SYNONYMS, read_columns
 from dim.errors import DataError
-from dim.releases.mention_rows import GOLD_SEPARATOR
+from dim.releases.mention_rows import GOLD_SEPARATOR, id_of, is_nil
 
 #: What others call a column, read as it where the table has no column of its own name. Of gold ids half must be known.
 CALLED = {
@@ -74,6 +74,6 @@ def check_columns(path: Path, columns: Sequence[str], known: Sequence[str], requ
 
 
 def _mostly_known(rows: list[Row], column: str, ids: Collection[str]) -> bool:
-    values = [text for row in rows if (text := text_cell(row.get(column)))]
-    known = sum(any(each in ids for each in (value, *value.split(GOLD_SEPARATOR))) for value in values)
+    values = [text for row in rows if not is_nil(text := text_cell(row.get(column)))]
+    known = sum(any(id_of(each, ids) for each in (value, *value.split(GOLD_SEPARATOR))) for value in values)
     return bool(values) and known * 2 >= len(values)

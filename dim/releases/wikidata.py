@@ -32,7 +32,7 @@ from dim.releases.image_folder import ImageFolder
 from dim.releases.wikidata_items import NO_JSON, Extracted, Wanted
 from dim.releases.wikidata_workers import extracted, num_workers
 
-VERSION = 1  #: Of what stands in a part: unfinished work of another version starts anew.
+VERSION = 2  #: Of what stands in a part: unfinished work of another version starts anew.
 PART = 16  #: Blocks a part: what a kill costs at most, 64 MB of lines.
 _DUMP = re.compile(r".*\.(json|ndjson|jsonl)(\.gz|\.bz2)?")
 TWICE = "items that stand twice (the first counts)"

@@ -15,6 +15,7 @@ from typing import IO, Any
 from dim.data.files import clean_text
 from dim.data.skipped import Skipped
 
+DEFAULT = "mul"  #: As which labels and aliases stand that hold in each language without one of its own.
 BRIEF = "brief"  #: The text in the first of the languages that has one; beside it stands one a language.
 NO_JSON, NO_ITEM, OTHER_CLASS, NO_LABEL = "no JSON", "no item", "of other classes", "without a label in these languages"
 _ITEM_ID = re.compile(r"Q[1-9]\d*")
@@ -115,11 +116,11 @@ def _add(item: Any, wanted: Wanted, found: Extracted) -> str | None:
     classes, is_wanted = _values(item, "P31", wanted.classes)
     if not is_wanted:
         return OTHER_CLASS
-    labels = _by_language(item.get("labels"), wanted.languages)
+    labels = _by_language(item.get("labels"), wanted.languages, DEFAULT)
     if not labels:
         return NO_LABEL
     name = next(iter(labels.values()))
-    aliases = dict.fromkeys(chain(labels.values(), _aliases(item.get("aliases"), wanted.languages)))
+    aliases = dict.fromkeys(chain(labels.values(), _aliases(item.get("aliases"), (*wanted.languages, DEFAULT))))
     del aliases[name]
     images = _values(item, "P18")[0]
     attributes: dict[str, Any] = {"labels": labels} if len(wanted.languages) > 1 else {}
@@ -141,14 +142,15 @@ def _add(item: Any, wanted: Wanted, found: Extracted) -> str | None:
     return None
 
 
-def _by_language(value: Any, languages: Sequence[str]) -> dict[str, str]:
-    """Language → text, in the order of the languages."""
-    texts: dict[str, str] = {}
-    for language in languages if isinstance(value, dict) else ():
-        entry = value.get(language)
-        if isinstance(entry, dict) and (text := _text(entry.get("value"))):
-            texts[language] = text
-    return texts
+def _by_language(value: Any, languages: Sequence[str], default: str = "") -> dict[str, str]:
+    """Language → text, in the order of the languages; where one has none, that of the default."""
+    of = _object(value)
+    found = ((language, _value(of.get(language)) or _value(of.get(default))) for language in languages)
+    return {language: text for language, text in found if text}
+
+
+def _value(entry: Any) -> str:
+    return _text(entry.get("value")) if isinstance(entry, dict) else ""
 
 
 def _aliases(value: Any, languages: Sequence[str]) -> Iterator[str]:

@@ -39,6 +39,7 @@ TRAINER_OPTIONS = (
     "min_epochs",
     "max_steps",
     "min_steps",
+    "max_time",
     "accumulate_grad_batches",
     "gradient_clip_val",
     "gradient_clip_algorithm",

@@ -97,7 +97,9 @@ def unseen_towers(
     elif task.is_trained:
         yield from cross_fit(run, task, run / FOLDS, folds, device)
     else:  # without weights there is nothing that could have seen a mention
-        yield from ((rows, task) for rows in np.array_split(task.datamodule.train_rows().numpy(), folds))
+        rows = task.datamodule.train_rows().numpy()
+        of_fold = caption_folds(task, rows, folds)
+        yield from ((rows[of_fold == fold], task) for fold in range(folds))
 
 
 def rows_in_kb(task: LinkingTask, split: str) -> Rows:

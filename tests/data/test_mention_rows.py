@@ -74,6 +74,14 @@ def test_given_offsets_that_hold_the_mention_are_kept_and_others_searched_for() 
     assert rows.num_wrong_offsets == 2
 
 
+def test_mentions_of_one_document_share_its_text() -> None:
+    rows, document = MentionRows(["Q1"]), "Turing met Turing"
+    add(rows, context=document, span=(0, 6))
+    add(rows, context=document, span=(11, 17))
+    first, second = rows.table()["context"]
+    assert first is second
+
+
 def test_a_span_with_spaces_around_the_name_holds_the_name() -> None:
     rows = MentionRows(["Q1"])
     add(rows, mention=" Turing", context="Turing met Turing", span=(10, 17))

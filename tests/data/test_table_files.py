@@ -1,3 +1,4 @@
+import json
 import unicodedata
 from datetime import date
 from pathlib import Path
@@ -124,6 +125,10 @@ def test_cp1252_is_named_with_line_and_remedy_and_read_where_it_is_said(tmp_path
     assert "found    the byte 0xe9 at line 2, which is cp1252 if this reads well: '1,\"Café, Ltd\"'" in message
     assert "--encoding cp1252" in message
     assert read_table(path, "cp1252").rows == ROWS
+    array = tmp_path / "t.json"
+    array.write_bytes(json.dumps(ROWS, ensure_ascii=False).encode("cp1252"))
+    assert "--encoding cp1252" in read_error(array)
+    assert read_table(array, "cp1252").rows == ROWS
     with pytest.raises(ConfigError, match="expected an encoding"):
         read_table(path, "cp-12520")
 

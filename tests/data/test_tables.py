@@ -236,6 +236,10 @@ def test_a_column_of_answers_is_the_gold_where_the_kb_knows_them(tmp_path: Path)
     mentions = [{("answer" if key == "entity_id" else key): v for key, v in row.items()} for row in mention_rows()]
     release = Tables().read(write(tmp_path, entity_rows(), mentions))
     assert release.mentions["entity_id"].tolist()[:3] == ["0", "1", "2"]
+    for numbers in (["17.0", "", "NIL", "nil"], ["NIL", "NIL", "17.0"]):  # as pandas writes integers with gaps
+        ids = [row | {"id": 17 + place} for place, row in enumerate(entity_rows())]
+        asked = [{"mention": "Ada", "context": f"Ada {place}", "answer": each} for place, each in enumerate(numbers)]
+        assert Tables().read(write(tmp_path, ids, asked)).mentions["entity_id"].tolist().count("17") == 1
     release = Tables().read(write(tmp_path, entity_rows(), [row | {"answer": "yes"} for row in mentions]))
     assert release.mentions["entity_id"].isna().all()
 

@@ -73,6 +73,14 @@ def test_empty_objects_are_arrays_as_php_writes_them() -> None:
     assert (found.columns["popularity"], found.texts["brief"]) == ([0.0], [""])
 
 
+def test_what_stands_as_mul_holds_in_each_language_without_one_of_its_own() -> None:
+    labels = {"mul": value("Ada Lovelace", "mul"), "de": value("Gräfin von Lovelace", "de")}
+    aliases = {"mul": [value("A. A. L.", "mul")]}
+    found = extract(lines(item(labels=labels, aliases=aliases)), Wanted(("en", "de"))).columns
+    assert (found["name"], found["aliases"]) == (["Ada Lovelace"], [["Gräfin von Lovelace", "A. A. L."]])
+    assert extract(lines(item(labels={"mul": labels["mul"]})), Wanted(("en",))).columns["name"] == ["Ada Lovelace"]
+
+
 def test_lines_that_are_no_entity_are_counted_by_reason_and_place() -> None:
     items = [
         item(),
