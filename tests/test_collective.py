@@ -18,7 +18,7 @@ from dim.reranker.ranker import Ranker
 from dim.training.answered import Answered, unseen_judged
 from dim.training.collective_results import Texts
 from dim.training.saved_run import open_run
-from dim.training.unseen import rows_in_kb
+from dim.training.unseen import rows_in_kb, unseen_towers
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,16 @@ def test_of_a_ranker_that_learned_of_tune_the_networks_count_that_did_not_see_a_
         else:
             np.testing.assert_array_equal(one.probabilities, next(expected).probabilities)
             assert not np.allclose(one.probabilities, other.probabilities)
+
+
+def test_folds_of_what_is_not_trained_are_whole_captions_and_two_at_least(ranked: Path) -> None:
+    task = open_run(ranked, "cpu")
+    parts = [rows for rows, _ in unseen_towers(ranked, task, 2, "cpu", "folds")]
+    captions = [set(task.data.dataset.mentions["context"].iloc[rows]) for rows in parts]
+    assert captions[0] & captions[1] <= {""}
+    for folds in (0, 1):
+        with pytest.raises(ConfigError, match="--folds"):
+            list(unseen_towers(ranked, task, folds, "cpu", "folds"))
 
 
 def test_every_gold_is_right_and_nil_is_not(ranked: Path) -> None:
